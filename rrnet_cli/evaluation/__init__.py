@@ -1,0 +1,1 @@
+"""Metrics, comparisons, plots and reports."""

@@ -1,0 +1,1 @@
+"""Instances to feature matrices and initial scores: the baselines."""

@@ -1,0 +1,1 @@
+"""Features, scores and links to edge tables to a DGL heterograph."""

@@ -1,0 +1,1 @@
+"""RR-Net and nothing else: pure functions of graph and tensors."""

@@ -1,0 +1,193 @@
+"""The parameters of every stage: the CLI's defaults, the recipes' schema, the manifests' record.
+
+All models are frozen, refuse unknown keys, and hold only what changes a result. What does not
+(the device, the number of workers, paths, verbosity) is an argument of the stage function instead.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Layout = Literal[
+    "esc",
+    "audio-folder",
+    "image-folder",
+    "image-parquet",
+    "cifar-binary",
+    "digits",
+    "audio-manifest",
+    "image-manifest",
+    "ratings",
+    "ciao",
+]
+Backbone = Literal[
+    "envnet", "logmel", "resnet18", "resnet50", "mobilenet_v2", "pixels", "rating-bias"
+]
+Unit = Literal["intra", "inter"]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """Base of all parameter models: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Settings):
+    """Which raw data, and who belongs to which split."""
+
+    layout: Layout
+    subset: str | None = Field(None, description="esc: `esc10` or unset for all 50 classes.")
+    fold: Positive | None = Field(None, description="The fold held out as the test set.")
+    val_fraction: Fraction = Field(0.1, description="Part of the training instances to select on.")
+    test_fraction: Fraction = Field(0.1, description="Part to test on where no split is given.")
+    split_seed: int = Field(0, description="Seed of every random split.")
+    limit: Positive | None = Field(None, description="At most so many instances a class and split.")
+    image_size: Positive | None = Field(None, description="Square side to resize pictures to.")
+    rating_min: float | None = Field(None, description="Lowest rating of the scale.")
+    rating_max: float | None = Field(None, description="Highest rating of the scale.")
+    duplicates: Literal["mean", "last", "error"] = Field(
+        "mean", description="Ratings of one user-item pair given twice: merged, last kept, refused."
+    )
+    core_users: int = Field(0, ge=0, description="Iterated core: fewest ratings of a user.")
+    core_items: int = Field(0, ge=0, description="Iterated core: fewest ratings of an item.")
+
+    @model_validator(mode="after")
+    def _scale_is_ordered(self) -> DataSettings:
+        if self.rating_min is not None and self.rating_max is not None:
+            if self.rating_min >= self.rating_max:
+                raise ValueError("rating_min must be below rating_max")
+        return self
+
+
+class BaselineSettings(Settings):
+    """The baseline that gives features and prior (paper Sec. IV), and how it is trained."""
+
+    backbone: Backbone
+    stem: Literal["imagenet", "cifar"] = "imagenet"
+    feature_dim: Positive = Field(512, description="Width of the representation (paper: 512).")
+    epochs: Positive = 30
+    batch_size: Positive = 128
+    lr: float = Field(0.01, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    schedule: Literal["constant", "cosine", "step"] = Field(
+        "constant", description="step: x0.1 after 50 % and 75 % of the epochs."
+    )
+    augment: bool = Field(True, description="Random crop and flip (images).")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    test_crops: Positive = Field(10, description="Crops averaged per clip (EnvNet).")
+    user_reg: float | None = Field(
+        None, ge=0, description="Damping of user biases (rating-bias); unset: chosen on `select`."
+    )
+    item_reg: float | None = Field(
+        None, ge=0, description="Damping of item biases (rating-bias); unset: chosen on `select`."
+    )
+    embedding_dim: Positive = Field(128, description="Width of user and item attributes.")
+
+
+class TextSettings(Settings):
+    """Word vectors for the label modality."""
+
+    vectors: str = Field(
+        "glove-6b-50d", description="Packaged or gensim-data name, or a file name."
+    )
+    oov: Literal["error", "zeros", "skip-word"] = Field(
+        "error", description="A label word without a vector: refuse, zeros, or leave it out."
+    )
+
+
+class ExtractSettings(Settings):
+    """Stage `extract`."""
+
+    data: DataSettings
+    baseline: BaselineSettings
+    text: TextSettings = TextSettings()
+    seed: int = Field(0, ge=0)
+
+
+class GraphSettings(Settings):
+    """Stage `build-graph` (paper Sec. III-B)."""
+
+    intra: Literal["knn", "links", "none"] = "knn"
+    k_intra: Positive = Field(10, description="Nearest neighbours of a left node.")
+    k_intra_right: int = Field(2, ge=0, description="Nearest neighbours of a right node; 0: none.")
+    metric: Literal["cosine", "l2"] = "cosine"
+    inter: Literal["topk", "rated", "all"] = "topk"
+    k_inter: Positive = Field(20, description="Candidates of a left node by its prior.")
+
+
+class TrainSettings(Settings):
+    """Stage `train` (paper Sec. III-C, III-D). The defaults are the `paper` preset."""
+
+    preset: Literal["paper", "plus"] = "paper"
+    units: tuple[Unit, ...] = ("intra", "inter")
+    hidden: Positive = 16
+    init: Literal["he", "torch"] = Field(
+        "he", description="He-normal weights, or PyTorch's default (which barely trains here)."
+    )
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(0.01, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    epochs: Positive = 500
+    patience: Positive | None = Field(None, description="Epochs without gain before stopping.")
+    seed: int = Field(0, ge=0)
+    normalise: Literal["none", "standard"] = Field(
+        "standard", description="Raw node features as they are, or standardised a column."
+    )
+    reduction: Literal["sum", "mean"] = Field(
+        "sum", description="Over supervised edges; eq. (9) is a sum (its scale is clipped below)."
+    )
+    prior: Literal["none", "input", "residual"] = "none"
+    context: bool = Field(False, description="Known targets of fitted instances as edge input.")
+    mask_rate: float = Field(0.5, gt=0, le=1, description="Fitted instances masked an epoch.")
+    edge_weight: bool = Field(False, description="Similarity as an input of intra-edges.")
+    objective: Literal["bce", "softmax"] = "bce"
+    residual: bool = Field(False, description="Units add to their input, with LayerNorm.")
+    dropout: float = Field(0.0, ge=0, lt=1)
+    clip_norm: float | None = Field(10.0, gt=0, description="Gradient norm is clipped here.")
+
+
+PLUS: dict[str, object] = {
+    "preset": "plus",
+    "optimizer": "adamw",
+    "lr": 0.003,
+    "weight_decay": 0.01,
+    "epochs": 200,
+    "patience": 30,
+    "prior": "residual",
+    "context": True,
+    "edge_weight": True,
+    "objective": "softmax",
+    "residual": True,
+    "dropout": 0.1,
+}
+"""What `--preset plus` changes against the paper (DESIGN section 7); each is a switch of its own."""
+
+
+class EvalSettings(Settings):
+    """Stage `eval`."""
+
+    split: Literal["test", "select"] = "test"
+    resamples: Positive = Field(2000, description="Paired bootstrap resamples.")
+    confidence: Fraction = 0.95
+    bins: Positive = Field(15, description="Bins of the calibration error.")
+    seed: int = Field(0, ge=0)
+
+
+class RecipeSettings(Settings):
+    """One data set's defaults for all stages: `rrnet_cli/recipes/NAME.yaml`."""
+
+    name: str
+    description: str
+    extract: ExtractSettings
+    graph: GraphSettings
+    train: TrainSettings
+    plus: dict[str, object] = Field(default_factory=dict, description="Overrides under `plus`.")
+    paper: dict[str, float] = Field(
+        default_factory=dict, description="The paper's own figures, `METRIC` or `METRIC.BACKBONE`."
+    )

@@ -1,0 +1,1 @@
+"""One module a stage: read artifacts, call the domain packages, write one artifact."""

@@ -1,0 +1,1 @@
+"""Versioned, content-verified artifacts on disk. Knows nothing of graphs or models."""
