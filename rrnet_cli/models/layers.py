@@ -1,0 +1,114 @@
+"""Linear maps and MLPs over concatenations that are never built."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Init = Literal["he", "torch"]
+
+
+class BlockLinear(nn.Module):
+    """`W (a ‖ b ‖ …) + bias`, applied block by block.
+
+    A linear map of a concatenation is the sum of the blocks' own maps, so a block that lives on
+    nodes is mapped on the nodes and gathered afterwards: an edge never holds the raw
+    concatenation. The parameters are those of one `nn.Linear` on the whole concatenation.
+
+    Args:
+        widths: Width of each block of the concatenation.
+        out_features: Width of the result.
+        bias: Whether a bias belongs to the map.
+        init: `he` keeps the variance through a following ReLU, whatever the depth; `torch` is
+            PyTorch's default, which halves the signal a layer or more.
+    """
+
+    def __init__(
+        self, widths: Sequence[int], out_features: int, bias: bool = True, init: Init = "he"
+    ) -> None:
+        super().__init__()
+        self.widths = tuple(widths)
+        self.weight = nn.Parameter(torch.empty(out_features, sum(widths)))
+        self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
+        self.reset_parameters(init)
+
+    def reset_parameters(self, init: Init) -> None:
+        """Draw the weights anew from the global generator."""
+        fan_in = self.weight.shape[1]
+        if init == "he":
+            nn.init.normal_(self.weight, std=math.sqrt(2.0 / fan_in))
+            if self.bias is not None:
+                nn.init.zeros_(self.bias)
+            return
+        bound = 1.0 / math.sqrt(fan_in)
+        nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def block_weight(self, index: int) -> Tensor:
+        """Columns of the weight that belong to block `index`: (out_features, widths[index])."""
+        start = sum(self.widths[:index])
+        return self.weight[:, start : start + self.widths[index]]
+
+    def block(self, index: int, value: Tensor, with_bias: bool = False) -> Tensor:
+        """Map one block.
+
+        Shapes:
+            (rows, widths[index]) -> (rows, out_features).
+        """
+        bias = self.bias if with_bias else None
+        return functional.linear(value, self.block_weight(index), bias)
+
+
+class Head(nn.Module):
+    """What follows the first linear map of an MLP: ReLU, then a linear map.
+
+    Args:
+        hidden: Width of the hidden layer.
+        out_features: Width of the result.
+        init: See `BlockLinear`.
+        zero: Start from zero, so that the head answers 0 until it has learned.
+    """
+
+    def __init__(self, hidden: int, out_features: int, init: Init, zero: bool = False) -> None:
+        super().__init__()
+        self.linear = BlockLinear([hidden], out_features, init=init)
+        if zero:
+            nn.init.zeros_(self.linear.weight)
+            nn.init.zeros_(self.linear.bias)
+
+    def forward(self, pre_activation: Tensor) -> Tensor:
+        """(rows, hidden) -> (rows, out_features)."""
+        return self.linear.block(0, functional.relu(pre_activation), with_bias=True)
+
+
+class MLP(nn.Module):
+    """One hidden layer, ReLU, over a concatenation of blocks (Sec. IV: one layer of 16).
+
+    `first` is open to callers, who map and gather node blocks themselves; `forward` takes blocks
+    that share their rows.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        hidden: int,
+        out_features: int,
+        init: Init = "he",
+        zero: bool = False,
+    ) -> None:
+        super().__init__()
+        self.first = BlockLinear(widths, hidden, init=init)
+        self.head = Head(hidden, out_features, init, zero)
+
+    def forward(self, *blocks: Tensor) -> Tensor:
+        """Blocks (rows, widths[i]) -> (rows, out_features)."""
+        total = self.first.block(0, blocks[0], with_bias=True)
+        for index, block in enumerate(blocks[1:], start=1):
+            total = total + self.first.block(index, block)
+        return self.head(total)

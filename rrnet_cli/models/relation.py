@@ -1,0 +1,55 @@
+"""One edge type of the graph, and the three sums over it that RR-Net needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import dgl
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Relation:
+    """The edges of one canonical type; edge tensors follow the order in which they were given.
+
+    Attributes:
+        forward: The edge-type slice, source to destination.
+        backward: The same edges reversed, for sums towards the source.
+    """
+
+    forward: dgl.DGLGraph
+    backward: dgl.DGLGraph
+
+    @classmethod
+    def of(cls, edges: dgl.DGLGraph) -> Relation:
+        """Wrap a graph of one edge type."""
+        return cls(edges, dgl.reverse(edges))
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges."""
+        return int(self.forward.num_edges())
+
+    def gather_add(self, source: Tensor, target: Tensor) -> Tensor:
+        """Sum of both endpoints' vectors on every edge.
+
+        Shapes:
+            source (num_sources, width), target (num_targets, width) -> (num_edges, width).
+        """
+        return dgl.ops.u_add_v(self.forward, source, target)
+
+    def mean_to_target(self, edge_feat: Tensor) -> Tensor:
+        """Mean over the edges received by each target; zero where there are none.
+
+        Shapes:
+            (num_edges, width) -> (num_targets, width).
+        """
+        return dgl.ops.copy_e_mean(self.forward, edge_feat)
+
+    def mean_to_source(self, edge_feat: Tensor) -> Tensor:
+        """Mean over the edges sent by each source; zero where there are none.
+
+        Shapes:
+            (num_edges, width) -> (num_sources, width).
+        """
+        return dgl.ops.copy_e_mean(self.backward, edge_feat)

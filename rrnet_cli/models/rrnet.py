@@ -1,0 +1,163 @@
+"""RR-Net (Li et al., Sec. III-C): encoder, a stack of GCN units, decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from rrnet_cli.models.layers import MLP, Init
+from rrnet_cli.models.relation import Relation
+from rrnet_cli.models.units import InterUnit, IntraUnit
+
+LEFT, RIGHT, INTER = "left", "right", "inter"
+"""The two Intra Graphs, named by side, and the Inter Graph (left to right)."""
+
+
+@dataclass(frozen=True)
+class GraphInputs:
+    """Everything RR-Net reads.
+
+    Attributes:
+        relations: `inter`, and `left` / `right` where that modality has intra-edges.
+        node_feat: `left` (num_left, left_width) and `right` (num_right, right_width).
+        edge_inputs: For any relation, extra raw attributes (num_edges, extra_width) besides the
+            concatenated endpoints; none in the paper.
+        offset: (num_inter_edges,) added to the decoder's logits; zero in the paper.
+    """
+
+    relations: Mapping[str, Relation]
+    node_feat: Mapping[str, Tensor]
+    edge_inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    offset: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What fixes the parameters of an RR-Net besides its options.
+
+    Attributes:
+        widths: Raw width of the `left` and the `right` nodes.
+        relations: Which of `left`, `right`, `inter` have edges.
+        extra: Width of the extra raw attributes of each relation (0 where absent).
+    """
+
+    widths: Mapping[str, int]
+    relations: tuple[str, ...]
+    extra: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, inputs: GraphInputs) -> Shape:
+        """Read the shape off some inputs."""
+        return cls(
+            {side: feat.shape[1] for side, feat in inputs.node_feat.items()},
+            tuple(sorted(inputs.relations)),
+            {name: value.shape[1] for name, value in inputs.edge_inputs.items()},
+        )
+
+
+class RRNet(nn.Module):
+    """The relational reasoning network.
+
+    Args:
+        shape: Widths and relations of the graph.
+        units: The stack, e.g. ``("intra", "inter")``.
+        hidden: Width of every latent attribute and hidden layer (paper: 16).
+        residual: Residual, normalised updates in the units (not in the paper).
+        dropout: On new attributes in the units (paper: 0).
+        init: See `BlockLinear`.
+        zero_decoder: Start the decoder at 0, so that the offset alone decides at first.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        units: Sequence[str],
+        hidden: int = 16,
+        *,
+        residual: bool = False,
+        dropout: float = 0.0,
+        init: Init = "he",
+        zero_decoder: bool = False,
+    ) -> None:
+        super().__init__()
+        self.intra_sides = tuple(side for side in (LEFT, RIGHT) if side in shape.relations)
+        self.node_encoder = nn.ModuleDict(
+            {side: MLP([shape.widths[side]], hidden, hidden, init) for side in (LEFT, RIGHT)}
+        )
+        ends = {LEFT: (LEFT, LEFT), RIGHT: (RIGHT, RIGHT), INTER: (LEFT, RIGHT)}
+        self.edge_encoder = nn.ModuleDict(
+            {
+                name: MLP(
+                    [*(shape.widths[end] for end in ends[name]), shape.extra.get(name, 0)],
+                    hidden,
+                    hidden,
+                    init,
+                )
+                for name in (*self.intra_sides, INTER)
+            }
+        )
+        self.units = nn.ModuleList(
+            nn.ModuleDict({INTER: InterUnit(hidden, init, residual, dropout)})
+            if unit == "inter"
+            else nn.ModuleDict(
+                {side: IntraUnit(hidden, init, residual, dropout) for side in self.intra_sides}
+            )
+            for unit in units
+        )
+        self.decoder = MLP([hidden], hidden, 1, init, zero=zero_decoder)
+        self.ends = ends
+
+    def encode_edges(self, name: str, inputs: GraphInputs) -> Tensor:
+        """Eq. (1) on the edges of one relation, whose raw attribute is v_s ‖ v_r (‖ extra).
+
+        Shapes:
+            -> (num_edges, hidden).
+        """
+        mlp = self.edge_encoder[name]
+        first = mlp.first
+        source, target = (inputs.node_feat[end] for end in self.ends[name])
+        ends = inputs.relations[name].gather_add(
+            first.block(0, source, with_bias=True), first.block(1, target)
+        )
+        if name in inputs.edge_inputs:
+            ends = ends + first.block(2, inputs.edge_inputs[name])
+        return mlp.head(ends)
+
+    def forward(self, inputs: GraphInputs) -> Tensor:
+        """Logit of every inter-edge; the probability of eq. (2) is its sigmoid.
+
+        Shapes:
+            -> (num_inter_edges,), in the order of the inter relation's edges.
+        """
+        nodes = {side: mlp(inputs.node_feat[side]) for side, mlp in self.node_encoder.items()}
+        edges = {name: self.encode_edges(name, inputs) for name in self.edge_encoder}
+        for unit in self.units:
+            for name, layer in unit.items():
+                relation = inputs.relations[name]
+                if name == INTER:
+                    nodes[LEFT], nodes[RIGHT], edges[INTER] = layer(
+                        relation, nodes[LEFT], nodes[RIGHT], edges[INTER]
+                    )
+                else:
+                    nodes[name], edges[name] = layer(relation, nodes[name], edges[name])
+        logits = self.decoder(edges[INTER]).squeeze(1)
+        return logits if inputs.offset is None else logits + inputs.offset
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable scalars."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+@torch.no_grad()
+def edge_logits(model: RRNet, inputs: GraphInputs) -> Tensor:
+    """Logits in evaluation mode: (num_inter_edges,); the model's mode is restored."""
+    was_training = model.training
+    model.eval()
+    try:
+        return model(inputs)
+    finally:
+        model.train(was_training)

@@ -1,0 +1,111 @@
+"""The two GCN units of Sec. III-C2: an edge layer and the node layer that follows it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from rrnet_cli.models.layers import MLP, BlockLinear, Init
+from rrnet_cli.models.relation import Relation
+
+
+class Update(nn.Module):
+    """How a new value replaces the old one.
+
+    The paper replaces it. With `residual` the old value is kept, the new one added (after dropout)
+    and the sum normalised, so that deep stacks of units neither vanish nor explode.
+    """
+
+    def __init__(self, width: int, residual: bool, dropout: float) -> None:
+        super().__init__()
+        self.residual = residual
+        self.dropout = nn.Dropout(dropout)
+        self.norm: nn.Module = nn.LayerNorm(width) if residual else nn.Identity()
+
+    def forward(self, old: Tensor, new: Tensor) -> Tensor:
+        """Both (rows, width) -> (rows, width)."""
+        return self.norm(old + self.dropout(new)) if self.residual else self.dropout(new)
+
+
+class NodeLayer(nn.Module):
+    """Eq. (8): v ← ζ_v(φ_v(E) ‖ v), φ_v the mean over incident edges."""
+
+    def __init__(self, hidden: int, init: Init, residual: bool, dropout: float) -> None:
+        super().__init__()
+        self.mlp = MLP([hidden, hidden], hidden, hidden, init)
+        self.update = Update(hidden, residual, dropout)
+
+    def forward(self, incident: Tensor, node_feat: Tensor) -> Tensor:
+        """Both (num_nodes, hidden) -> (num_nodes, hidden)."""
+        return self.update(node_feat, self.mlp(incident, node_feat))
+
+
+class IntraUnit(nn.Module):
+    r"""Intra GCN unit on one Intra Graph, eqs. (3)-(5) and (8).
+
+    .. math::
+        e \leftarrow \zeta^e_{intra}(v_s \Vert v_r \Vert e), \qquad
+        v \leftarrow \zeta^v(\mathrm{mean}_{e \in E_v} e \Vert v)
+
+    :math:`E_v` are the edges that v receives: in a kNN graph those from its k neighbours; social
+    links are stored in both directions, so there it is every incident edge.
+    """
+
+    def __init__(self, hidden: int, init: Init, residual: bool, dropout: float) -> None:
+        super().__init__()
+        self.edge = MLP([hidden, hidden, hidden], hidden, hidden, init)
+        self.edge_update = Update(hidden, residual, dropout)
+        self.node = NodeLayer(hidden, init, residual, dropout)
+
+    def forward(
+        self, relation: Relation, node_feat: Tensor, edge_feat: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Update one modality.
+
+        Shapes:
+            node_feat (num_nodes, hidden), edge_feat (num_edges, hidden) -> the same two.
+        """
+        first = self.edge.first
+        ends = relation.gather_add(
+            first.block(0, node_feat, with_bias=True), first.block(1, node_feat)
+        )
+        edge_feat = self.edge_update(edge_feat, self.edge.head(ends + first.block(2, edge_feat)))
+        return self.node(relation.mean_to_target(edge_feat), node_feat), edge_feat
+
+
+class InterUnit(nn.Module):
+    r"""Inter GCN unit on the Inter Graph, eqs. (6)-(8).
+
+    .. math::
+        \hat e = W (v_s \Vert v_r), \qquad e \leftarrow \zeta^e_{inter}(\hat e \Vert e), \qquad
+        v \leftarrow \zeta^v(\mathrm{mean}_{e \in E_v} e \Vert v)
+
+    W and the first layer of :math:`\zeta^e_{inter}` are both linear in the nodes, so their product
+    is applied on the nodes and only the result is gathered.
+    """
+
+    def __init__(self, hidden: int, init: Init, residual: bool, dropout: float) -> None:
+        super().__init__()
+        self.kernel = BlockLinear([hidden, hidden], hidden, bias=False, init=init)
+        self.edge = MLP([hidden, hidden], hidden, hidden, init)
+        self.edge_update = Update(hidden, residual, dropout)
+        self.left = NodeLayer(hidden, init, residual, dropout)
+        self.right = NodeLayer(hidden, init, residual, dropout)
+
+    def forward(
+        self, relation: Relation, left: Tensor, right: Tensor, edge_feat: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Update both modalities and the inter-edges.
+
+        Shapes:
+            left (num_left, hidden), right (num_right, hidden), edge_feat (num_edges, hidden)
+            -> the same three.
+        """
+        first = self.edge.first
+        ends = relation.gather_add(
+            first.block(0, self.kernel.block(0, left), with_bias=True),
+            first.block(0, self.kernel.block(1, right)),
+        )
+        edge_feat = self.edge_update(edge_feat, self.edge.head(ends + first.block(1, edge_feat)))
+        left = self.left(relation.mean_to_source(edge_feat), left)
+        right = self.right(relation.mean_to_target(edge_feat), right)
+        return left, right, edge_feat
