@@ -57,9 +57,9 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _scale_is_ordered(self) -> DataSettings:
-        if self.rating_min is not None and self.rating_max is not None:
-            if self.rating_min >= self.rating_max:
-                raise ValueError("rating_min must be below rating_max")
+        low, high = self.rating_min, self.rating_max
+        if low is not None and high is not None and low >= high:
+            raise ValueError("rating_min must be below rating_max")
         return self
 
 
@@ -166,7 +166,7 @@ PLUS: dict[str, object] = {
     "residual": True,
     "dropout": 0.1,
 }
-"""What `--preset plus` changes against the paper (DESIGN section 7); each is a switch of its own."""
+"""What `--preset plus` changes against the paper; each is a switch of its own."""
 
 
 class EvalSettings(Settings):

@@ -79,8 +79,8 @@ class Head(nn.Module):
         super().__init__()
         self.linear = BlockLinear([hidden], out_features, init=init)
         if zero:
-            nn.init.zeros_(self.linear.weight)
-            nn.init.zeros_(self.linear.bias)
+            for parameter in self.linear.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, pre_activation: Tensor) -> Tensor:
         """(rows, hidden) -> (rows, out_features)."""

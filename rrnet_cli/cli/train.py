@@ -1,0 +1,106 @@
+"""`rrnet train`: a graph artifact to a model artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    ctx: typer.Context,
+    graph: Annotated[
+        str | None, typer.Argument(help="Graph artifact; the newest where left out.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="paper: exactly the paper; plus: our additions. [recipe, else paper]"),
+    ] = None,
+    units: Annotated[
+        str | None, typer.Option(help="Stack of GCN units, e.g. intra,inter. [recipe]")
+    ] = None,
+    hidden: Annotated[int | None, typer.Option(help="Width of latent attributes. [16]")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd or adamw. [preset]")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate. [recipe or preset]")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Momentum of SGD. [0.9]")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay. [preset]")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Steps on the full graph at most. [recipe or preset]")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without gain. [preset]")
+    ] = None,
+    objective: Annotated[str | None, typer.Option(help="bce or softmax. [preset]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights and masks. [0]")] = None,
+    device: Annotated[str, typer.Option(help="auto or cpu (DGL's wheel has no CUDA).")] = "auto",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the artifact. [<graph>-<preset>]")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option(help="Go on from the checkpoint of an interrupted run.")
+    ] = True,
+    force: Annotated[bool, typer.Option(help="Train again even where it is cached.")] = False,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other setting, as key=value.")
+    ] = None,
+) -> None:
+    """Train RR-Net on a graph, choosing the epoch on validation."""
+    from rrnet_cli import runtime
+
+    runtime.tune_allocator()
+    from rrnet_cli.cli.parameters import resolve
+    from rrnet_cli.recipes import load_recipe
+    from rrnet_cli.settings import PLUS, TrainSettings
+    from rrnet_cli.stages.train import train as run
+
+    session = ctx.obj
+    store = session.store()
+    source = store.resolve("graph", graph)
+    recipe_name = source.manifest.summary.get("recipe")
+    recipe = load_recipe(recipe_name) if recipe_name else None
+    settings = resolve(
+        TrainSettings,
+        recipe.train if recipe else None,
+        config=config,
+        sets=sets or (),
+        flags={
+            "preset": preset,
+            "units": tuple(part.strip() for part in units.split(",")) if units else None,
+            "hidden": hidden,
+            "optimizer": optimizer,
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "epochs": epochs,
+            "patience": patience,
+            "objective": objective,
+            "seed": seed,
+        },
+        section="train",
+        presets={"paper": {}, "plus": {**PLUS, **(recipe.plus if recipe else {})}},
+    )
+    outcome = run(
+        settings,
+        store=store,
+        graph=str(source.ref),
+        name=name,
+        reporter=session.reporter,
+        force=force,
+        resume=resume,
+        device=device,
+    )
+    summary = outcome.artifact.manifest.summary
+    if outcome.cached:
+        session.reporter.note(f"cached: {outcome.artifact.ref}")
+    else:
+        best = ", ".join(f"{key} {value:.4f}" for key, value in summary["best"].items() if value)
+        session.reporter.note(
+            f"{summary['parameters']:,} parameters, {summary['epochs']} epochs, "
+            f"best {summary['best_epoch']}: {best}"
+        )
+    session.emit(
+        {"artifact": str(outcome.artifact.ref), "cached": outcome.cached, "summary": summary},
+        str(outcome.artifact.ref),
+    )

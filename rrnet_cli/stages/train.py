@@ -1,0 +1,181 @@
+"""Stage `train`: a graph artifact to a model artifact; and a model's scores of its graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from rrnet_cli.errors import ConfigError, ResourceError
+from rrnet_cli.graphs.edges import parse_edge_key
+from rrnet_cli.graphs.hetero import from_tables
+from rrnet_cli.models.rrnet import count_parameters
+from rrnet_cli.progress import Reporter
+from rrnet_cli.settings import TrainSettings
+from rrnet_cli.store.artifact import Key
+from rrnet_cli.training.loop import Progress, fit
+from rrnet_cli.training.network import Network
+from rrnet_cli.training.objectives import probabilities
+from rrnet_cli.training.problem import Problem, assemble
+
+if TYPE_CHECKING:
+    from rrnet_cli.store.artifact import Artifact, Draft
+    from rrnet_cli.store.store import Outcome, Store
+
+_WEIGHTS = "model.safetensors"
+
+
+def train(
+    settings: TrainSettings,
+    *,
+    store: Store,
+    graph: str | None,
+    name: str | None,
+    reporter: Reporter,
+    force: bool = False,
+    resume: bool = True,
+    device: str = "auto",
+) -> Outcome:
+    """Train RR-Net on a graph artifact.
+
+    Args:
+        settings: Of the stage; the model's version depends on them and on the graph.
+        store: Where artifacts are.
+        graph: Reference of the graph; None for the newest.
+        name: Of the model artifact; `<graph name>-<preset>` where None.
+        reporter: Progress and notes.
+        force: Train again even where the same version is there.
+        resume: Go on from an interrupted run's checkpoint.
+        device: `auto` or `cpu`.
+
+    Returns:
+        The model artifact: `model.safetensors`, `history.parquet`.
+
+    Raises:
+        ConfigError: Settings that do not fit the graph, or a loss that became NaN.
+        ResourceError: A device that is not to be had.
+    """
+    check_device(device)
+    source = store.resolve("graph", graph)
+    features = store.resolve("features", str(source.manifest.inputs["features"]))
+    _check(settings, features)
+    key = Key(
+        kind="model",
+        name=name or f"{source.ref.name}-{settings.preset}",
+        params=settings.model_dump(mode="json"),
+        inputs={"graph": source.ref, "features": features.ref},
+        data=None,
+    )
+
+    def build(draft: Draft) -> None:
+        problem = load_problem(source, features, settings)
+        workspace = store.workspace(key)
+        network, progress = fit(
+            problem, settings, workspace=workspace, resume=resume and not force, reporter=reporter
+        )
+        _write(draft, network, progress, features)
+
+    return store.materialise(key, build, force=force)
+
+
+def check_device(device: str) -> None:
+    """Refuse what DGL's wheel cannot do.
+
+    Raises:
+        ResourceError: `device` is neither `auto` nor `cpu`.
+    """
+    if device not in ("auto", "cpu"):
+        raise ResourceError(
+            f"The device {device!r} is not available: DGL's wheel on PyPI has no CUDA.",
+            "Leave --device out, or pass --device cpu.",
+        )
+
+
+def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -> Problem:
+    """Read a graph and its features into what training and scoring need."""
+    summary = features.manifest.summary
+    sides = (str(summary["left"]), str(summary["right"]))
+    tensors = features.tensors("features.safetensors")
+    tables = {
+        parse_edge_key(name.removeprefix("edges/").removesuffix(".parquet")): graph.table(name)
+        for name in graph.manifest.files
+        if name.startswith("edges/")
+    }
+    heterograph = from_tables({side: tensors[side].shape[0] for side in sides}, tables)
+    scale = summary.get("scale")
+    return assemble(
+        heterograph,
+        sides,
+        tensors,
+        (float(scale[0]), float(scale[1])) if scale else None,
+        settings.normalise,
+    )
+
+
+def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.float32]:
+    """What a trained model says of every inter-edge of the graph it was trained on.
+
+    Args:
+        store: Where its graph and features are.
+        model: A model artifact.
+        device: `auto` or `cpu`.
+
+    Returns:
+        (num_inter_edges,) in the order of the graph's inter-edge table: the probability P of
+        eq. (2), or the predicted rating on the raw scale.
+    """
+    check_device(device)
+    settings = TrainSettings.model_validate(model.manifest.params)
+    graph = store.resolve("graph", str(model.manifest.inputs["graph"]))
+    features = store.resolve("features", str(model.manifest.inputs["features"]))
+    problem = load_problem(graph, features, settings)
+    network = Network(problem, settings)
+    network.load_state_dict(model.tensors(_WEIGHTS))
+    prob = probabilities(problem, network.predict(problem), settings.objective)
+    if problem.scale is not None:
+        low, high = problem.scale
+        prob = low + prob * (high - low)
+    return np.asarray(prob.numpy(), dtype=np.float32)
+
+
+def _check(settings: TrainSettings, features: Artifact) -> None:
+    """Refuse settings that the task gives no meaning to."""
+    if settings.objective == "softmax" and features.manifest.summary["task"] == "rating":
+        raise ConfigError(
+            "The objective softmax chooses among an instance's candidates; ratings have none.",
+            "Use --objective bce.",
+        )
+
+
+def _write(draft: Draft, network: Network, progress: Progress, features: Artifact) -> None:
+    """Weights, curve and summary into the artifact."""
+    draft.write_tensors(_WEIGHTS, network.state_dict())
+    columns = sorted({name for row in progress.history for name in row} - {"epoch"})
+    epochs = [int(row["epoch"] or 0) for row in progress.history]
+    values = {n: [row.get(n) for row in progress.history] for n in columns}
+    draft.write_table(
+        "history.parquet",
+        pa.table(
+            {
+                "epoch": pa.array(epochs, pa.int64()),
+                **{name: pa.array(column, pa.float64()) for name, column in values.items()},
+            }
+        ),
+    )
+    best = dict(progress.best_row)
+    draft.summary.update(
+        {
+            "task": features.manifest.summary["task"],
+            "recipe": features.manifest.summary.get("recipe"),
+            "backbone": features.manifest.summary.get("backbone"),
+            "parameters": count_parameters(network),
+            "epochs": progress.epochs,
+            "best_epoch": int(best.pop("epoch") or 0),
+            "best": best,
+            "start": {k: v for k, v in progress.history[0].items() if k not in ("epoch", "loss")},
+            "threads": torch.get_num_threads(),
+        }
+    )

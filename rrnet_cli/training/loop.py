@@ -1,0 +1,199 @@
+"""Full-graph training of RR-Net with selection on validation and exact resumption."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from rrnet_cli.errors import ConfigError
+from rrnet_cli.progress import Reporter
+from rrnet_cli.training import checkpoints
+from rrnet_cli.training.network import Network
+from rrnet_cli.training.objectives import merit, probabilities, select_metrics, training_loss
+from rrnet_cli.training.problem import Problem
+
+if TYPE_CHECKING:
+    from rrnet_cli.settings import TrainSettings
+
+_MODEL, _BEST = "model/", "best/"
+
+
+@dataclass
+class Progress:
+    """What a run has seen so far; all of it is in every checkpoint.
+
+    Attributes:
+        epochs: Epochs done.
+        history: One row for the untrained network (epoch 0) and one for each epoch: `epoch`,
+            `loss` (before the step; None in row 0), and the select metrics after it.
+        best: Weights of the best epoch.
+    """
+
+    epochs: int = 0
+    history: list[dict[str, float | None]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def best_row(self) -> dict[str, float | None]:
+        """History of the best epoch: the earliest of the highest merit; the last without select."""
+        scored = [row for row in self.history if _metrics(row)]
+        return max(scored, key=lambda row: merit(_metrics(row))) if scored else self.history[-1]
+
+    def record(self, row: dict[str, float | None], network: Network) -> None:
+        """Add a row, and keep the weights when it is the best."""
+        self.history.append(row)
+        if self.best_row is row:
+            self.best = {name: value.clone() for name, value in network.state_dict().items()}
+
+    def is_exhausted(self, settings: TrainSettings) -> bool:
+        """Whether the epochs, or the patience for a better one, are used up."""
+        if self.epochs >= settings.epochs:
+            return True
+        waited = self.epochs - int(self.best_row["epoch"] or 0)
+        return settings.patience is not None and waited >= settings.patience
+
+
+def fit(
+    problem: Problem,
+    settings: TrainSettings,
+    *,
+    workspace: Path | None,
+    resume: bool,
+    reporter: Reporter,
+) -> tuple[Network, Progress]:
+    """Train on the fitted edges; keep the epoch that is best on the select ones.
+
+    One epoch is one step on the full graph. Epoch 0, the untrained network, may be the best one:
+    under `plus` it is the baseline itself.
+
+    Args:
+        problem: The graph and its targets; test targets are not in it.
+        settings: Of the stage.
+        workspace: Folder for a checkpoint each epoch, or None for none.
+        resume: Go on from the newest checkpoint; the result is the same to the bit.
+        reporter: Progress.
+
+    Returns:
+        The network with the best weights, in evaluation mode, and the run's history.
+
+    Raises:
+        ConfigError: The loss became NaN or infinite; the last good checkpoint stays.
+    """
+    torch.manual_seed(settings.seed)
+    network = Network(problem, settings)
+    optimizer = make_optimizer(network, settings)
+    progress = Progress()
+    restored = checkpoints.load(workspace) if workspace is not None and resume else None
+    if restored is not None:
+        _restore(*restored, network, optimizer, progress)
+    else:
+        if workspace is not None:
+            checkpoints.clear(workspace)
+        progress.record({"epoch": 0, "loss": None, **evaluate(network, problem)}, network)
+    with reporter.task(
+        "training RR-Net", settings.epochs, unit="epoch", done=progress.epochs
+    ) as task:
+        while not progress.is_exhausted(settings):
+            loss = step(network, problem, optimizer, progress.epochs + 1)
+            progress.epochs += 1
+            metrics = evaluate(network, problem)
+            for name, value in metrics.items():
+                _require_finite(name, value, progress.epochs, settings)
+            progress.record({"epoch": progress.epochs, "loss": loss, **metrics}, network)
+            if workspace is not None:
+                _checkpoint(workspace, network, optimizer, progress)
+            task.advance(1, " ".join(f"{k} {v:.4g}" for k, v in {"loss": loss, **metrics}.items()))
+    network.load_state_dict(progress.best)
+    return network.eval(), progress
+
+
+def make_optimizer(network: Network, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Momentum SGD (the paper) or AdamW over all parameters."""
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            network.parameters(),
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
+    return torch.optim.AdamW(
+        network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+    )
+
+
+def step(network: Network, problem: Problem, optimizer: torch.optim.Optimizer, epoch: int) -> float:
+    """One epoch: forward, backward and update on the full graph; returns the loss.
+
+    Raises:
+        ConfigError: The loss is not finite; the weights are left as they were.
+    """
+    settings = network.settings
+    network.train()
+    known, supervised = problem.draw(settings)
+    optimizer.zero_grad(set_to_none=True)
+    logits = network(problem, known)
+    loss = training_loss(problem, logits, supervised, settings.objective, settings.reduction)
+    value = float(loss)
+    _require_finite("training loss", value, epoch, settings)
+    loss.backward()
+    if settings.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
+    optimizer.step()
+    return value
+
+
+def evaluate(network: Network, problem: Problem) -> dict[str, float]:
+    """Select metrics of the network as it is."""
+    logits = network.predict(problem)
+    return select_metrics(problem, probabilities(problem, logits, network.settings.objective))
+
+
+def _require_finite(what: str, value: float, epoch: int, settings: TrainSettings) -> None:
+    """Stop a run that diverged, before the epoch is written as a checkpoint."""
+    if not math.isfinite(value):
+        raise ConfigError(
+            f"The {what} became {value} at epoch {epoch}.",
+            f"Lower --lr (now {settings.lr:g}) or --set clip_norm=1; the checkpoint of epoch "
+            f"{epoch - 1} is kept.",
+        )
+
+
+def _metrics(row: dict[str, float | None]) -> dict[str, float]:
+    return {k: v for k, v in row.items() if k.startswith("select_") and v is not None}
+
+
+def _checkpoint(
+    workspace: Path, network: Network, optimizer: torch.optim.Optimizer, progress: Progress
+) -> None:
+    """Everything the next epoch depends on."""
+    tensors, optimizer_meta = checkpoints.pack_optimizer(optimizer)
+    tensors |= {_MODEL + name: value for name, value in network.state_dict().items()}
+    tensors |= {_BEST + name: value for name, value in progress.best.items()}
+    tensors["rng"] = torch.get_rng_state()
+    meta = {"optimizer": optimizer_meta, "epochs": progress.epochs, "history": progress.history}
+    checkpoints.save(workspace, tensors, meta)
+
+
+def _restore(
+    tensors: dict[str, Tensor],
+    meta: dict[str, Any],
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+) -> None:
+    """Put everything back as `_checkpoint` saw it."""
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    network.load_state_dict(part(_MODEL))
+    checkpoints.unpack_optimizer(optimizer, tensors, meta["optimizer"])
+    torch.set_rng_state(tensors["rng"])
+    progress.epochs = meta["epochs"]
+    progress.history = meta["history"]
+    progress.best = part(_BEST)

@@ -1,0 +1,53 @@
+"""The network as it is trained: RR-Net and, for users and items, their learned attributes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from rrnet_cli.models.rrnet import RRNet, Shape
+from rrnet_cli.training.problem import Problem
+
+if TYPE_CHECKING:
+    from rrnet_cli.settings import TrainSettings
+
+
+class Network(nn.Module):
+    """RR-Net on one problem.
+
+    Attributes of users and items are drawn from U[0, 1) and learned with the rest (Sec. IV-C3);
+    extracted features of sounds, pictures and words stay as they are.
+    """
+
+    def __init__(self, problem: Problem, settings: TrainSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.attributes = nn.ParameterDict(
+            {side: nn.Parameter(value.clone()) for side, value in problem.node_feat.items()}
+            if problem.is_rating
+            else {}
+        )
+        known = torch.zeros_like(problem.role, dtype=torch.bool)
+        self.rrnet = RRNet(
+            Shape.of(problem.inputs(settings, known, problem.node_feat)),
+            settings.units,
+            settings.hidden,
+            residual=settings.residual,
+            dropout=settings.dropout,
+            init=settings.init,
+            zero_decoder=settings.prior == "residual",
+        )
+
+    def forward(self, problem: Problem, known: Tensor) -> Tensor:
+        """Logits (num_inter_edges,) when the targets of `known` edges are shown."""
+        node_feat = dict(self.attributes) if len(self.attributes) else problem.node_feat
+        logits: Tensor = self.rrnet(problem.inputs(self.settings, known, node_feat))
+        return logits
+
+    @torch.no_grad()
+    def predict(self, problem: Problem) -> Tensor:
+        """Logits (num_inter_edges,) in evaluation mode, all fitted targets shown if context is."""
+        self.eval()
+        return self.forward(problem, problem.shown_at_rest(self.settings))

@@ -1,0 +1,176 @@
+"""From graph and features to what a training step reads: inputs, targets, who supervises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from rrnet_cli.models.relation import Relation
+from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs
+
+if TYPE_CHECKING:
+    import dgl
+
+    from rrnet_cli.settings import TrainSettings
+
+FIT, SELECT, TEST = 0, 1, 2
+PRIOR_MARGIN = 0.01
+"""A prior rating enters as a logit of [margin, 1 - margin], so that no pair starts at infinity."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mapping problem, ready to train on; everything on one device.
+
+    Attributes:
+        relations: See `GraphInputs`.
+        node_feat: Raw attributes of `left` and `right`, normalised as the settings ask.
+        edge_weight: (num_edges, 1) similarity of each intra relation.
+        prior: (num_inter_edges,) logit that the baseline gives each inter-edge; under
+            `log_prior` a log-probability over the labels, else the logit of a scaled rating.
+        target: (num_inter_edges,) in [0, 1]; 0 where unknown, never read there.
+        role: (num_inter_edges,) int8; FIT supervises, SELECT chooses, nothing else is read.
+        owner: (num_inter_edges,) left node of each inter-edge.
+        candidates: (num_left, num_candidates) inter-edges of each left node, in the order of
+            their right nodes (classification); None for ratings.
+        scale: Lowest and highest rating; None for classification.
+    """
+
+    relations: Mapping[str, Relation]
+    node_feat: Mapping[str, Tensor]
+    edge_weight: Mapping[str, Tensor]
+    prior: Tensor
+    target: Tensor
+    role: Tensor
+    owner: Tensor
+    candidates: Tensor | None
+    scale: tuple[float, float] | None
+
+    @property
+    def is_rating(self) -> bool:
+        """Whether targets are ratings (and node attributes are learned)."""
+        return self.scale is not None
+
+    def inputs(
+        self, settings: TrainSettings, known: Tensor, node_feat: Mapping[str, Tensor]
+    ) -> GraphInputs:
+        """What the network reads when the targets of `known` edges are shown to it.
+
+        Args:
+            settings: Decide which of weight, prior and context are inputs.
+            known: (num_inter_edges,) bool; must be False wherever an edge is supervised.
+            node_feat: `self.node_feat`, or the learned attributes that replace it.
+        """
+        extra: dict[str, Tensor] = {}
+        if settings.edge_weight:
+            extra.update(self.edge_weight)
+        columns = []
+        if settings.prior != "none":
+            columns.append(standardise(self.prior.unsqueeze(1)))
+        if settings.context:
+            shown = known.to(self.target.dtype)
+            columns += [shown.unsqueeze(1), (shown * self.target).unsqueeze(1)]
+        if columns:
+            extra[INTER] = torch.cat(columns, dim=1)
+        offset = self.prior if settings.prior == "residual" else None
+        return GraphInputs(self.relations, node_feat, extra, offset)
+
+    def shown_at_rest(self, settings: TrainSettings) -> Tensor:
+        """Known edges outside training: all fitted ones where the context is used, else none."""
+        return (self.role == FIT) & settings.context
+
+    def draw(self, settings: TrainSettings) -> tuple[Tensor, Tensor]:
+        """Split the fitted edges of one step into shown and supervised (masked) ones.
+
+        A whole instance (or one rating) is masked at a time, so that its own target never stands
+        in its input. Without context nothing is shown and everything supervises.
+
+        Returns:
+            known and supervised, both (num_inter_edges,) bool, disjoint.
+        """
+        fit = self.role == FIT
+        if not settings.context:
+            return torch.zeros_like(fit), fit
+        if self.is_rating:
+            masked = torch.rand(fit.shape) < settings.mask_rate
+        else:
+            masked = (torch.rand(self.num_left) < settings.mask_rate)[self.owner]
+        return fit & ~masked, fit & masked
+
+    @property
+    def num_left(self) -> int:
+        """Number of left nodes."""
+        return int(self.node_feat[LEFT].shape[0])
+
+
+def standardise(columns: Tensor) -> Tensor:
+    """Zero mean and unit variance a column; constant columns become zero.
+
+    Shapes:
+        (rows, width) -> (rows, width).
+    """
+    centred = columns - columns.mean(dim=0)
+    spread = centred.square().mean(dim=0).sqrt()
+    return torch.where(spread > 1e-12, centred / spread.clamp_min(1e-12), 0.0)
+
+
+def assemble(
+    graph: dgl.DGLGraph,
+    sides: tuple[str, str],
+    features: Mapping[str, Tensor],
+    scale: tuple[float, float] | None,
+    normalise: str,
+) -> Problem:
+    """Prepare one heterograph.
+
+    Args:
+        graph: With edge data `weight`, and on inter-edges `prior`, `target`, `role`.
+        sides: Node type names of the left and the right modality.
+        features: Raw attributes by node type.
+        scale: Rating scale, or None for classification.
+        normalise: `standard` (each column over all nodes of the type: no label is involved) or
+            `none`.
+    """
+    ends = {LEFT: sides[0], RIGHT: sides[1]}
+    inter_type = (sides[0], "inter", sides[1])
+    relations = {INTER: Relation.of(graph[inter_type])}
+    weights = {}
+    for side, node_type in ends.items():
+        intra_type = (node_type, "intra", node_type)
+        if intra_type in graph.canonical_etypes and graph.num_edges(intra_type) > 0:
+            relations[side] = Relation.of(graph[intra_type])
+            weights[side] = graph.edges[intra_type].data["weight"].unsqueeze(1)
+    node_feat = {side: features[name].float() for side, name in ends.items()}
+    if normalise == "standard":
+        node_feat = {side: standardise(value) for side, value in node_feat.items()}
+    data = graph.edges[inter_type].data
+    owner, _ = graph.edges(etype=inter_type, order="eid")
+    target, prior = data["target"].nan_to_num(0.0), data["prior"]
+    if scale is not None:
+        low, high = scale
+        target = ((target - low) / (high - low)).clamp(0.0, 1.0)
+        prior = ((prior - low) / (high - low)).clamp(PRIOR_MARGIN, 1 - PRIOR_MARGIN).logit()
+    return Problem(
+        relations=relations,
+        node_feat=node_feat,
+        edge_weight=weights,
+        prior=prior.float(),
+        target=target,
+        role=data["role"],
+        owner=owner,
+        candidates=None if scale is not None else by_owner(owner, graph.num_nodes(sides[0])),
+        scale=scale,
+    )
+
+
+def by_owner(owner: Tensor, num_left: int) -> Tensor:
+    """Edges of each left node as rows; every left node has the same number of candidates.
+
+    Shapes:
+        owner (num_edges,) -> (num_left, num_edges / num_left), each row ascending.
+    """
+    return torch.sort(owner, stable=True).indices.view(num_left, -1)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rrnet_cli.training.problem import FIT, TEST, by_owner, standardise
+
+from .problems import PLUS_SMALL, classification, rating, small
+
+
+@given(seed=st.integers(0, 999), rate=st.floats(0.05, 1.0))
+def test_shown_and_supervised_edges_never_overlap_and_are_fitted(seed: int, rate: float) -> None:
+    settings = small(**PLUS_SMALL, mask_rate=rate)
+    for problem in (classification(seed), rating(seed)):
+        torch.manual_seed(seed)
+        known, supervised = problem.draw(settings)
+        fit = problem.role == FIT
+        assert not (known & supervised).any()
+        assert torch.equal(known | supervised, fit)
+
+
+def test_an_instance_is_masked_as_a_whole() -> None:
+    problem = classification()
+    torch.manual_seed(0)
+    known, _ = problem.draw(small(**PLUS_SMALL))
+    for row in problem.candidates:
+        assert known[row].unique().numel() == 1
+
+
+def test_a_supervised_target_is_not_in_the_inputs() -> None:
+    """Changing the target of an edge that is not shown leaves every input as it was."""
+    settings = small(**PLUS_SMALL)
+    problem = classification()
+    torch.manual_seed(1)
+    known, supervised = problem.draw(settings)
+    before = problem.inputs(settings, known, problem.node_feat)
+    problem.target[supervised] = 1 - problem.target[supervised]
+    after = problem.inputs(settings, known, problem.node_feat)
+    assert torch.equal(before.edge_inputs["inter"], after.edge_inputs["inter"])
+    problem.target[known] = 1 - problem.target[known]
+    shown = problem.inputs(settings, known, problem.node_feat)
+    assert not torch.equal(before.edge_inputs["inter"], shown.edge_inputs["inter"])
+
+
+def test_paper_preset_reads_neither_prior_nor_targets_nor_weights() -> None:
+    inputs = classification().inputs(small(), torch.ones(1), {})
+    assert inputs.edge_inputs == {} and inputs.offset is None
+
+
+def test_unknown_targets_become_zero_and_ratings_are_scaled() -> None:
+    problem = rating()
+    assert (problem.target[problem.role == TEST] == 0).all()
+    assert problem.target.min() >= 0 and problem.target.max() <= 1
+    assert torch.allclose(problem.prior, torch.zeros(()))  # 3 is the middle of 1..5
+
+
+def test_by_owner_lists_each_left_node_s_edges() -> None:
+    owner = torch.tensor([2, 0, 1, 0, 2, 1])
+    assert by_owner(owner, 3).tolist() == [[1, 3], [2, 5], [0, 4]]
+
+
+def test_standardise_matches_numpy_and_zeroes_constant_columns() -> None:
+    value = torch.randn(50, 3) * torch.tensor([1.0, 30.0, 0.0]) + 5
+    result = standardise(value)
+    expected = (value.numpy() - value.numpy().mean(0)) / value.numpy().std(0).clip(1e-9)
+    assert abs(result[:, :2].numpy() - expected[:, :2]).max() < 1e-4
+    assert (result[:, 2] == 0).all()
