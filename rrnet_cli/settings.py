@@ -165,6 +165,7 @@ PLUS: dict[str, object] = {
     "objective": "softmax",
     "residual": True,
     "dropout": 0.1,
+    "mask_rate": 0.3,
 }
 """What `--preset plus` changes against the paper; each is a switch of its own."""
 

@@ -49,7 +49,7 @@ def train(
     """Train RR-Net on a graph, choosing the epoch on validation."""
     from rrnet_cli import runtime
 
-    runtime.tune_allocator()
+    runtime.prepare()
     from rrnet_cli.cli.parameters import resolve
     from rrnet_cli.recipes import load_recipe
     from rrnet_cli.settings import PLUS, TrainSettings
