@@ -31,9 +31,9 @@ def load_recipe(name: str) -> RecipeSettings:
     """
     if name not in recipe_names():
         near = difflib.get_close_matches(name, recipe_names(), n=1)
-        guess = f"Did you mean {near[0]!r}? " if near else ""
+        guess = f"did you mean {near[0]!r}? " if near else ""
         raise ConfigError(
-            f"There is no recipe {name!r}.", f"{guess}Recipes: {', '.join(recipe_names())}."
+            f"there is no recipe {name!r}", f"{guess}recipes: {', '.join(recipe_names())}"
         )
     text = resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     try:
@@ -42,4 +42,4 @@ def load_recipe(name: str) -> RecipeSettings:
         problems = "; ".join(
             f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
         )
-        raise ConfigError(f"The recipe {name} is not valid: {problems}.") from None
+        raise ConfigError(f"the recipe {name} is not valid: {problems}") from None

@@ -1,0 +1,185 @@
+"""Batches cut from resident integer arrays: no worker processes, no Python loop over instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from torch import Tensor
+
+Index = NDArray[np.int64]
+
+
+class Inputs(Protocol):
+    """A resident data set that gives raw batches, random for training and fixed for use.
+
+    Attributes:
+        unit: What one instance is called on a progress bar.
+        views: Fixed views of one instance, whose predictions are averaged.
+    """
+
+    @property
+    def unit(self) -> str:
+        """What one instance is called on a progress bar."""
+
+    @property
+    def views(self) -> int:
+        """Fixed views of one instance."""
+
+    def __len__(self) -> int: ...
+
+    def train_batch(self, index: Index, rng: np.random.Generator) -> Tensor:
+        """Random views, (len(index), ...), of the instances `index`."""
+
+    def test_batch(self, index: Index, views: int | None = None) -> Tensor:
+        """Fixed views, (len(index) * views, ...): all views of an instance are neighbours."""
+
+
+def crop_and_flip(
+    images: NDArray[np.uint8], rng: np.random.Generator, pad: int
+) -> NDArray[np.uint8]:
+    """Pad with black, crop back to size at a random place, mirror every second one by chance.
+
+    Args:
+        images: (n, height, width, 3) uint8.
+        rng: Draws (n,) rows, then (n,) columns, then (n,) flips.
+        pad: Pixels added on each side; the crop starts at 0 to 2 pad, inclusive.
+
+    Returns:
+        (n, height, width, 3) uint8, in memory of its own.
+    """
+    count, height, width, channels = images.shape
+    padded = np.zeros((count, height + 2 * pad, width + 2 * pad, channels), dtype=np.uint8)
+    padded[:, pad : pad + height, pad : pad + width] = images
+    top = rng.integers(0, 2 * pad + 1, count)
+    left = rng.integers(0, 2 * pad + 1, count)
+    flip = rng.random(count) < 0.5
+    # Windows over rows of bytes, so that numpy copies whole picture rows instead of pixels.
+    rows = padded.reshape(count, height + 2 * pad, -1)
+    windows = sliding_window_view(rows, (height, width * channels), axis=(1, 2))
+    crops = windows[np.arange(count), top, left * channels].reshape(images.shape)
+    crops[flip] = crops[flip, :, ::-1]
+    return crops
+
+
+@dataclass(frozen=True)
+class ImageInputs:
+    """Pictures in a uint8 cache.
+
+    Attributes:
+        images: (num_instances, height, width, 3) uint8; may be read-only.
+        augment: Random crop and flip in training (paper Sec. IV-B1); padding is an eighth of the
+            height: the usual 4 at 32 x 32.
+    """
+
+    images: NDArray[np.uint8]
+    augment: bool = True
+    unit: ClassVar[str] = "img"
+    views: ClassVar[int] = 1
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def pad(self) -> int:
+        """Pixels of black around a picture before the random crop."""
+        return max(1, self.images.shape[1] // 8)
+
+    def train_batch(self, index: Index, rng: np.random.Generator) -> Tensor:
+        """Cropped and flipped pictures, (len(index), 3, height, width) uint8, channels-last."""
+        batch = self.images[index]
+        if self.augment:
+            batch = crop_and_flip(batch, rng, self.pad)
+        return torch.from_numpy(batch).permute(0, 3, 1, 2)
+
+    def test_batch(self, index: Index, views: int | None = None) -> Tensor:
+        """The pictures as they are, (len(index), 3, height, width) uint8, channels-last."""
+        return torch.from_numpy(self.images[index]).permute(0, 3, 1, 2)
+
+    def channel_statistics(self, index: Index) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each channel, (3,) float32 each, over some instances.
+
+        Counted in integers, so the result does not depend on the order of the instances. A channel
+        without any contrast gets the deviation 1.
+        """
+        counts = np.zeros((3, 256), dtype=np.int64)
+        for part in np.array_split(index, max(1, len(index) // 1024)):
+            pixels = self.images[part]
+            for channel in range(3):
+                counts[channel] += np.bincount(pixels[..., channel].ravel(), minlength=256)
+        values = np.arange(256, dtype=np.float64)
+        mean = counts @ values / counts[0].sum()
+        variance = counts @ values**2 / counts[0].sum() - mean**2
+        std = np.where(variance > 1e-6, np.sqrt(np.maximum(variance, 0)), 1.0)
+        return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
+
+
+class ClipInputs:
+    """Sound clips of any length in one int16 array, cropped to one width.
+
+    Every clip is padded by half a crop of zeros on each side (Tokozume & Harada 2017); neighbours
+    share that silence, so the cache is little larger than the clips.
+
+    Args:
+        clips: (num_samples,) int16 each, none empty.
+        width: Samples in a crop; even.
+        views: Evenly spaced crops a clip at test.
+    """
+
+    unit = "clip"
+
+    def __init__(self, clips: Sequence[NDArray[np.int16]], width: int, views: int = 10) -> None:
+        if width < 2 or width % 2:
+            raise ValueError(f"the crop width must be even, not {width}")
+        self.width = width
+        self.views = views
+        self.lengths = np.array([len(clip) for clip in clips], dtype=np.int64)
+        half = width // 2
+        # start[i]: where the padded clip i begins; the silence after it opens clip i + 1.
+        self._starts = np.concatenate([[0], np.cumsum(self.lengths + half)[:-1]]).astype(np.int64)
+        self._samples = np.zeros(int((self.lengths + half).sum()) + half, dtype=np.int16)
+        for start, clip in zip(self._starts, clips, strict=True):
+            self._samples[start + half : start + half + len(clip)] = clip
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def train_batch(self, index: Index, rng: np.random.Generator) -> Tensor:
+        """One uniform random crop a clip, (len(index), width) int16."""
+        return self._cut(self._starts[index] + rng.integers(0, self.lengths[index] + 1))
+
+    def test_batch(self, index: Index, views: int | None = None) -> Tensor:
+        """Evenly spaced crops, (len(index) * views, width) int16; a single one is central."""
+        views = self.views if views is None else views
+        length = self.lengths[index]
+        if views == 1:
+            offsets = (length // 2)[:, None]
+        else:
+            offsets = (length // (views - 1))[:, None] * np.arange(views)
+        return self._cut((self._starts[index][:, None] + offsets).ravel())
+
+    def _cut(self, starts: Index) -> Tensor:
+        return torch.from_numpy(sliding_window_view(self._samples, self.width)[starts])
+
+
+def split_batches(order: Index, batch_size: int) -> Iterator[Index]:
+    """Cut an order of instances into batches; the last may be smaller, but never a single one.
+
+    Batch normalisation cannot train on one instance: a lone last one joins the batch before it.
+
+    Args:
+        order: (n,) indices, two or more.
+        batch_size: Instances a batch.
+
+    Yields:
+        (batch_size,) indices; the last is of 2 to batch_size + 1.
+    """
+    stops = list(range(max(2, batch_size), len(order), max(2, batch_size)))
+    if stops and len(order) - stops[-1] == 1:
+        stops.pop()
+    yield from np.split(order, stops)

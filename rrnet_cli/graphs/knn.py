@@ -1,0 +1,211 @@
+"""Exact k nearest neighbours by blocked matrix products (intra-edges, paper Sec. III-B2).
+
+A block of rows is scored against all nodes in float32, its best candidates are measured again in
+float64, and ties go to the lower id: the result depends neither on the block size nor on the number
+of threads. Memory is bounded by the block, time is that of the matrix product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rrnet_cli.errors import ConfigError, InputError
+from rrnet_cli.graphs.edges import EdgeTable
+from rrnet_cli.progress import Reporter, SilentReporter
+
+Metric = Literal["cosine", "l2"]
+
+BLOCK_BYTES = 256 * 2**20
+"""Size of one block of scores; the whole search needs about twice this beyond the features."""
+
+_MARGIN = 8
+"""Candidates kept beyond k: float32 rounding near the k-th place cannot cost a neighbour."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Neighbour lists of all nodes, nearest first.
+
+    Attributes:
+        index: (num_nodes, k) int64.
+        similarity: (num_nodes, k) float32: the cosine, or 1 / (1 + distance) for ``l2``.
+    """
+
+    index: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+
+    def to_edges(self) -> EdgeTable:
+        """Intra-edges: the neighbour sends, the node whose list it is receives."""
+        num_nodes, k = self.index.shape
+        dst = np.repeat(np.arange(num_nodes, dtype=np.int64), k)
+        return EdgeTable.build(self.index.ravel(), dst, weight=self.similarity.ravel())
+
+
+def nearest_neighbours(
+    features: Tensor,
+    k: int,
+    *,
+    metric: Metric = "cosine",
+    modality: str = "node",
+    block_bytes: int = BLOCK_BYTES,
+    reporter: Reporter | None = None,
+) -> Neighbours:
+    """The `k` nearest other nodes of every node, exactly; equally near: the lower id.
+
+    Args:
+        features: (num_nodes, dim) float32.
+        k: Neighbours a node; clamped to num_nodes - 1 with a note.
+        metric: ``cosine`` (a zero vector is 0 similar to all, counted in a note) or ``l2``.
+        modality: Node type, for messages.
+        block_bytes: Bound of one block of scores.
+        reporter: Told of progress, in rows.
+
+    Raises:
+        ConfigError: `k` is below 1.
+        InputError: The features are not a matrix, or hold NaN or Inf (names the first row).
+    """
+    reporter = reporter or SilentReporter()
+    if k < 1:
+        raise ConfigError(f"k of {modality} neighbours must be at least 1, not {k}")
+    check_features(features, modality)
+    features = features.to(torch.float32)
+    num_nodes = len(features)
+    if k >= num_nodes:
+        reporter.note(
+            f"{modality}: k = {k} clamped to {max(num_nodes - 1, 0)}, there are {num_nodes} nodes"
+        )
+        k = max(num_nodes - 1, 0)
+    if k == 0:
+        empty = np.empty((num_nodes, 0))
+        return Neighbours(empty.astype(np.int64), empty.astype(np.float32))
+    if metric == "cosine" and (zeros := int((features == 0).all(dim=1).sum())):
+        reporter.note(f"{modality}: {zeros} zero vectors are given cosine 0 to every node")
+    return _search(features, k, metric, modality, block_bytes, reporter)
+
+
+def check_features(features: Tensor, modality: str) -> None:
+    """Check that a feature matrix can be compared.
+
+    Raises:
+        InputError: Not a matrix with columns, or NaN or Inf in it; names modality and first row.
+    """
+    if features.ndim != 2 or features.shape[1] == 0:
+        raise InputError(
+            f"features of {modality} have shape {tuple(features.shape)}, not (nodes, dim)"
+        )
+    # A sum over float32 rows could overflow; the minimum and maximum of a row cannot.
+    if len(features) and not torch.isfinite(torch.stack(torch.aminmax(features))).all():
+        row = int((~torch.isfinite(features)).any(dim=1).to(torch.int8).argmax())
+        raise InputError(
+            f"features of {modality}, row {row}: NaN or Inf", "Extract the features again."
+        )
+
+
+def _search(
+    features: Tensor, k: int, metric: Metric, modality: str, block_bytes: int, reporter: Reporter
+) -> Neighbours:
+    num_nodes = len(features)
+    keys = _Keys(features, metric)
+    candidates = min(k + _MARGIN, num_nodes - 1)
+    rows = max(1, min(num_nodes, block_bytes // (4 * num_nodes)))
+    # Measuring candidates again gathers (rows, candidates, dim) float64 twice.
+    refine_rows = max(1, block_bytes // (16 * candidates * features.shape[1]))
+    scores = torch.empty(rows, num_nodes)
+    index = torch.empty(num_nodes, k, dtype=torch.int64)
+    similarity = torch.empty(num_nodes, k)
+    with reporter.task(f"neighbours of {modality}", num_nodes, unit="rows") as task:
+        for start in range(0, num_nodes, rows):
+            block = slice(start, min(start + rows, num_nodes))
+            size = block.stop - start
+            block_scores = keys.score(block, out=scores[:size])
+            block_scores[torch.arange(size), torch.arange(start, block.stop)] = -torch.inf
+            chosen = select_highest(block_scores, candidates)
+            for part in range(0, size, refine_rows):
+                here = slice(start + part, min(start + part + refine_rows, block.stop))
+                near = chosen[part : part + refine_rows]
+                index[here], similarity[here] = _nearest(features, here, near, k, metric)
+            task.advance(size)
+    return Neighbours(index.numpy(), similarity.numpy())
+
+
+class _Keys:
+    """Nodes prepared so that one matrix product ranks them: a higher score is nearer."""
+
+    def __init__(self, features: Tensor, metric: Metric) -> None:
+        self._squares: Tensor | None = None
+        if metric == "cosine":
+            norms = torch.linalg.vector_norm(features, dim=1, keepdim=True, dtype=torch.float64)
+            norms = norms.masked_fill(norms == 0, 1.0)
+            self._points = _divide(features, norms)
+        else:
+            # Distances do not change under a shift, and their order not under a scale; centred
+            # and scaled, |a|^2 + |b|^2 - 2ab neither cancels nor overflows.
+            centred = features.double().sub_(features.mean(dim=0, dtype=torch.float64))
+            scale = torch.stack(torch.aminmax(centred)).abs().amax()
+            self._points = centred.div_(scale.clamp_min(torch.finfo(torch.float64).tiny)).float()
+            self._squares = self._points.square().sum(dim=1)
+
+    def score(self, block: slice, out: Tensor) -> Tensor:
+        """Scores (block rows, num_nodes) float32 into `out`."""
+        if self._squares is None:
+            return torch.mm(self._points[block], self._points.T, out=out)
+        # -|a - b|^2 without |a|^2, which is the same all along a row.
+        return torch.addmm(-self._squares, self._points[block], self._points.T, alpha=2, out=out)
+
+
+def _divide(features: Tensor, norms: Tensor) -> Tensor:
+    """Rows over their norms, in float64 a piece at a time: no second copy of double width."""
+    points = torch.empty_like(features)
+    for start in range(0, len(features), 8192):
+        piece = slice(start, start + 8192)
+        points[piece] = features[piece].double() / norms[piece]
+    return points
+
+
+def select_highest(scores: Tensor, count: int) -> Tensor:
+    """Columns of the `count` highest scores of each row, ascending; equal scores: lower columns.
+
+    Args:
+        scores: (num_rows, num_columns) float32 without NaN.
+        count: Below num_columns.
+
+    Returns:
+        (num_rows, count) int64. `torch.topk` alone leaves open which of equal scores it takes.
+    """
+    values, index = scores.topk(count + 1, dim=1)
+    index = index[:, :count].sort(dim=1).values
+    tied = (values[:, count - 1] == values[:, count]).nonzero().squeeze(1)
+    for rows in tied.split(64):
+        last = values[rows, count - 1].unsqueeze(1)
+        above = scores[rows] > last
+        level = scores[rows] == last
+        room = count - above.sum(dim=1, keepdim=True)
+        taken = above | (level & (level.cumsum(dim=1, dtype=torch.int32) <= room))
+        index[rows] = taken.nonzero()[:, 1].view(len(rows), count)
+    return index
+
+
+def _nearest(
+    features: Tensor, rows: slice, candidates: Tensor, k: int, metric: Metric
+) -> tuple[Tensor, Tensor]:
+    """Measure candidates (ascending ids) in float64 and keep the `k` nearest, nearest first."""
+    here = features[rows].double().unsqueeze(1)
+    near = features[candidates].double()
+    if metric == "cosine":
+        # The norms again, summed as here: equal vectors get equal bits, whatever the block.
+        lengths = here.square().sum(dim=2).sqrt() * near.square().sum(dim=2).sqrt()
+        cosine = (here * near).sum(dim=2) / lengths.masked_fill(lengths == 0, 1.0)
+        key = -cosine.clamp(-1.0, 1.0).float()
+        similarity = -key
+    else:
+        distance = (here - near).square_().sum(dim=2).sqrt()
+        key = distance.float()
+        similarity = (1.0 / (1.0 + distance)).float()
+    order = key.argsort(dim=1, stable=True)[:, :k]
+    return candidates.gather(1, order), similarity.gather(1, order)

@@ -1,0 +1,76 @@
+"""Tune the process before torch is imported: the allocator and the number of threads.
+
+Nothing here changes a result's meaning; both are opt-out by the environment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import platform
+from pathlib import Path
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # <malloc.h>
+_KEEP_BYTES = 512 * 2**20
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def prepare() -> None:
+    """Do both; called before a stage imports torch."""
+    tune_allocator()
+    limit_threads()
+
+
+def tune_allocator() -> bool:
+    """Keep freed memory in the process instead of giving every large block back to the kernel.
+
+    A full-batch step allocates and frees tensors of hundreds of megabytes. By default glibc maps
+    and unmaps each of them, so every step pays for the page faults again. Here large blocks come
+    from the heap, and the heap is trimmed only by 512 MiB at a time: for about 1 GiB more resident
+    memory a training step takes about half the time.
+
+    Returns:
+        Whether it was done: not where ``RRNET_TUNE_MALLOC=0`` or the C library is not glibc.
+    """
+    if os.environ.get("RRNET_TUNE_MALLOC", "1") == "0" or platform.libc_ver()[0] != "glibc":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    wanted = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _KEEP_BYTES), (_M_TOP_PAD, _KEEP_BYTES))
+    return all(mallopt(ctypes.c_int(option), ctypes.c_int(value)) == 1 for option, value in wanted)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: the affinity mask, capped by the control group's quota.
+
+    torch counts the machine's cores; in a container with a smaller quota its threads then wait for
+    one another.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = _cgroup_cores(Path("/sys/fs/cgroup/cpu.max"))
+    return max(1, min(cores or 1, quota if quota is not None else cores or 1))
+
+
+def _cgroup_cores(cpu_max: Path) -> int | None:
+    """Whole cores of a ``cpu.max`` file (``200000 100000`` is 2), None where there is no quota."""
+    try:
+        limit, period = cpu_max.read_text().split()
+        return None if limit == "max" else math.ceil(int(limit) / int(period))
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def limit_threads() -> int:
+    """Give the numeric libraries as many threads as there are usable cores.
+
+    Returns:
+        The number of threads; an ``OMP_NUM_THREADS`` of the user is left alone.
+    """
+    cores = usable_cores()
+    for variable in _THREAD_VARIABLES:
+        os.environ.setdefault(variable, str(cores))
+    given = os.environ["OMP_NUM_THREADS"].partition(",")[0]
+    return int(given) if given.isdigit() else cores

@@ -1,0 +1,283 @@
+"""Stage `build-graph`: a features artifact to two Intra Graphs and one Inter Graph (Sec. III-B)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rrnet_cli.errors import ConfigError, InputError
+from rrnet_cli.graphs.candidates import RatedPairs, all_rating_edges, top_candidates
+from rrnet_cli.graphs.columns import FIT, SELECT, TEST, read_columns
+from rrnet_cli.graphs.edges import EdgeTable, EdgeType, edge_key
+from rrnet_cli.graphs.knn import nearest_neighbours
+from rrnet_cli.graphs.links import link_edges
+from rrnet_cli.graphs.statistics import graph_statistics
+from rrnet_cli.progress import Reporter
+from rrnet_cli.settings import GraphSettings
+from rrnet_cli.store.reference import Key
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rrnet_cli.store.artifact import Artifact
+    from rrnet_cli.store.draft import Draft
+    from rrnet_cli.store.store import Outcome, Store
+
+MAX_PAIRS = 50_000_000
+"""Most edges of ``inter=all``: about 3 GB in memory, and what one Parquet file holds."""
+
+_INHERITED = ("task", "left", "right", "recipe", "dataset", "backbone")
+
+
+def build_graph(
+    settings: GraphSettings,
+    *,
+    store: Store,
+    features: str | None,
+    name: str | None,
+    reporter: Reporter,
+    force: bool = False,
+) -> Outcome:
+    """Build the graph artifact of a features artifact.
+
+    Args:
+        settings: Of the stage; the graph's version depends on them and on the features.
+        store: Where artifacts are.
+        features: Reference of the features; None for the newest.
+        name: Of the graph; the features' name where None.
+        reporter: Progress and notes.
+        force: Build again even where the same version is there.
+
+    Returns:
+        The graph artifact: ``edges/<source>.<intra|inter>.<destination>.parquet``. A side without
+        intra-edges has no such file.
+
+    Raises:
+        ConfigError: Settings that the task gives no meaning to.
+        InputError: Features, labels or links that break a rule; names column and row.
+    """
+    source = store.resolve("features", features)
+    check_settings(settings, source.manifest.summary)
+    key = Key(
+        kind="graph",
+        name=name or source.ref.name,
+        params=settings.model_dump(mode="json"),
+        inputs={"features": source.ref},
+        data=None,
+    )
+
+    def build(draft: Draft) -> None:
+        rating = source.manifest.summary["task"] == "rating"
+        made = (_from_ratings if rating else _from_labels)(source, settings, reporter)
+        for edge_type, table in made.edges.items():
+            draft.write_table(f"edges/{edge_key(edge_type)}.parquet", table.to_arrow())
+        summary = source.manifest.summary
+        draft.summary.update({entry: summary.get(entry) for entry in _INHERITED})
+        draft.summary["statistics"] = graph_statistics(
+            made.num_nodes, made.edges, labels=made.labels, roles=made.roles
+        )
+
+    return store.materialise(key, build, force=force)
+
+
+def default_settings(summary: Any) -> GraphSettings:
+    """What a features artifact without a recipe gets: kNN and top-K, or links and rated pairs.
+
+    Args:
+        summary: Of the features artifact's manifest.
+    """
+    if summary["task"] == "rating":
+        intra = "links" if summary.get("links") else "none"
+        return GraphSettings(intra=intra, inter="rated", k_intra_right=0)
+    return GraphSettings()
+
+
+def check_settings(settings: GraphSettings, summary: Any) -> None:
+    """Refuse settings that the task gives no meaning to.
+
+    Args:
+        settings: Of the stage.
+        summary: Of the features artifact's manifest.
+
+    Raises:
+        ConfigError: Names the flag and what to pass instead.
+    """
+    if summary["task"] == "rating":
+        if settings.intra == "knn":
+            raise ConfigError(
+                "--intra knn: attributes of users and items are random, near ones mean nothing",
+                "Use --intra links or --intra none.",
+            )
+        if settings.inter == "topk":
+            raise ConfigError(
+                "--inter topk: ratings have no candidates to rank",
+                "Use --inter rated or --inter all.",
+            )
+        if settings.intra == "links" and not summary.get("links"):
+            raise ConfigError(
+                "--intra links: these features have no social links", "Use --intra none."
+            )
+    elif settings.intra == "links":
+        raise ConfigError(
+            "--intra links: these features have no links", "Use --intra knn or --intra none."
+        )
+    elif settings.inter == "rated":
+        raise ConfigError(
+            "--inter rated: these features have no ratings", "Use --inter topk or --inter all."
+        )
+
+
+@dataclass(frozen=True)
+class _Graph:
+    num_nodes: dict[str, int]
+    edges: dict[EdgeType, EdgeTable]
+    labels: NDArray[np.int64] | None = None
+    roles: NDArray[np.int8] | None = None
+
+
+def _from_labels(source: Artifact, settings: GraphSettings, reporter: Reporter) -> _Graph:
+    """Classification: instances and labels."""
+    left, right = (str(source.manifest.summary[side]) for side in ("left", "right"))
+    features = _features(source, left, right)
+    logits = source.arrays("prior.safetensors")["logits"]
+    instances = read_columns(
+        source.table("instances.parquet"),
+        {"id": "string", "label": "int64", "role": "role"},
+        where="instances.parquet",
+    )
+    labels, roles = instances["label"], instances["role"]
+    num_nodes = {left: len(features[left]), right: len(features[right])}
+    _check_rows({"instances": len(labels), f"features of {left}": num_nodes[left]}, logits, 0)
+    num_labels = source.table("labels.parquet").num_rows
+    _check_rows({"labels": num_labels, f"features of {right}": num_nodes[right]}, logits, 1)
+    _check_instances(instances["id"], labels, roles, num_labels, reporter)
+    edges: dict[EdgeType, EdgeTable] = {}
+    if settings.intra == "knn":
+        for side, k in ((left, settings.k_intra), (right, settings.k_intra_right)):
+            if k > 0:
+                edges[side, "intra", side] = nearest_neighbours(
+                    features[side], k, metric=settings.metric, modality=side, reporter=reporter
+                ).to_edges()
+    k_inter = num_labels if settings.inter == "all" else settings.k_inter
+    candidates = top_candidates(logits, k_inter, reporter)
+    edges[left, "inter", right] = candidates.to_edges(labels, roles)
+    return _Graph(num_nodes, edges, labels, roles)
+
+
+def _from_ratings(source: Artifact, settings: GraphSettings, reporter: Reporter) -> _Graph:
+    """Recommendation: users and items."""
+    left, right = (str(source.manifest.summary[side]) for side in ("left", "right"))
+    features = _features(source, left, right)
+    num_nodes = {left: len(features[left]), right: len(features[right])}
+    pairs = _rated_pairs(source, num_nodes[left], num_nodes[right])
+    edges: dict[EdgeType, EdgeTable] = {}
+    if settings.intra == "links":
+        columns = read_columns(
+            source.table("links.parquet"), {"src": "int64", "dst": "int64"}, where="links.parquet"
+        )
+        links = np.stack([columns["src"], columns["dst"]])
+        edges[left, "intra", left] = link_edges(links, num_nodes[left])
+    if settings.inter == "all":
+        inter = all_rating_edges(pairs, _predict_all(source, num_nodes[left], num_nodes[right]))
+    else:
+        inter = pairs.to_edges()
+    edges[left, "inter", right] = inter
+    _note_empty_roles(pairs.roles, "ratings", reporter)
+    return _Graph(num_nodes, edges)
+
+
+def _features(source: Artifact, left: str, right: str) -> dict[str, Tensor]:
+    features = source.tensors("features.safetensors")
+    for side in (left, right):
+        if side not in features:
+            raise InputError(f"features.safetensors has no tensor {side!r}")
+    return features
+
+
+def _rated_pairs(source: Artifact, num_users: int, num_items: int) -> RatedPairs:
+    where = "ratings.parquet"
+    columns = read_columns(
+        source.table(where),
+        {"user": "int64", "item": "int64", "rating": "float", "prior": "float", "role": "role"},
+        where=where,
+    )
+    for name, count in (("user", num_users), ("item", num_items)):
+        _check_ids(columns[name], count, f"{where}: column {name!r}")
+    roles = columns["role"]
+    if (roles > TEST).any():
+        raise InputError(f"{where}: column 'role', row {int((roles > TEST).argmax())}: none")
+    return RatedPairs(
+        columns["user"], columns["item"], columns["rating"], columns["prior"], columns["role"]
+    )
+
+
+def _predict_all(source: Artifact, num_users: int, num_items: int) -> NDArray[np.float32]:
+    """The bias model's rating of every pair, within the scale: (num_users, num_items)."""
+    if num_users * num_items > MAX_PAIRS:
+        raise ConfigError(
+            f"--inter all: {num_users:,} users times {num_items:,} items are more than "
+            f"{MAX_PAIRS:,} edges",
+            "Use --inter rated.",
+        )
+    model = source.arrays("baseline.safetensors")
+    for name, count in (("user_bias", num_users), ("item_bias", num_items)):
+        if model[name].shape != (count,):
+            raise InputError(
+                f"baseline.safetensors: {name} has shape {model[name].shape}, not ({count},)"
+            )
+    summary: Any = source.manifest.summary
+    low, high = summary["scale"]
+    rating = (model["mu"] + model["user_bias"])[:, None] + model["item_bias"]
+    return np.asarray(np.clip(rating, low, high), dtype=np.float32)
+
+
+def _check_rows(counts: dict[str, int], logits: NDArray[np.float32], axis: int) -> None:
+    """Check that what describes the same nodes has as many rows."""
+    wanted = logits.shape[axis] if logits.ndim == 2 else -1
+    for what, count in counts.items():
+        if count != wanted:
+            raise InputError(
+                f"{count} {what}, but prior logits of shape {logits.shape}",
+                "Extract the features again.",
+            )
+
+
+def _check_instances(
+    ids: NDArray[Any],
+    labels: NDArray[np.int64],
+    roles: NDArray[np.int8],
+    num_labels: int,
+    reporter: Reporter,
+) -> None:
+    where = "instances.parquet"
+    _check_ids(labels, num_labels, f"{where}: column 'label'")
+    names, first = np.unique(ids, return_index=True)
+    if len(names) < len(ids):
+        row = int(np.setdiff1d(np.arange(len(ids)), first)[0])
+        raise InputError(
+            f"{where}: column 'id', row {row}: {ids[row]!r} is there twice",
+            "An instance in two splits would leak its label.",
+        )
+    if (roles > TEST).any():
+        raise InputError(f"{where}: column 'role', row {int((roles > TEST).argmax())}: none")
+    if num_labels < 2:
+        raise InputError(f"there is {num_labels} label only: nothing to choose among")
+    _note_empty_roles(roles, "instances", reporter)
+
+
+def _check_ids(ids: NDArray[np.int64], count: int, what: str) -> None:
+    bad = (ids < 0) | (ids >= count)
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(f"{what}, row {row}: {ids[row]} is not in 0..{count - 1}")
+
+
+def _note_empty_roles(roles: NDArray[np.int8], what: str, reporter: Reporter) -> None:
+    if not (roles == FIT).any():
+        raise InputError(f"none of the {len(roles)} {what} has the role fit: nothing to learn from")
+    for code, role in ((SELECT, "select"), (TEST, "test")):
+        if not (roles == code).any():
+            reporter.note(f"none of the {len(roles):,} {what} has the role {role}")

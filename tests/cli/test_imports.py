@@ -1,0 +1,104 @@
+"""What answers at once must not import what is slow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+SLOW = ("torch", "dgl", "librosa", "gensim", "sklearn", "matplotlib", "pandas", "numba")
+LIGHT = (*SLOW, "numpy", "pyarrow", "pydantic", "yaml", "scipy", "safetensors")
+
+SCRIPT = """
+import os, sys
+from rrnet_cli.cli.app import run
+code = run(sys.argv[2:])
+found = [name for name in sys.argv[1].split(",") if name in sys.modules]
+os.write(2, ("IMPORTED " + ",".join(found)).encode())
+sys.exit(code)
+"""
+
+
+def imported(
+    args: list[str], watched: tuple[str, ...], cwd: Path, **env: str
+) -> tuple[int, list[str], str]:
+    """Exit code, which of `watched` one command imported, and its stdout."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, ",".join(watched), *args],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    names = done.stderr.rpartition("IMPORTED ")[2]
+    assert "IMPORTED " in done.stderr, done.stderr
+    return done.returncode, [name for name in names.split(",") if name], done.stdout
+
+
+@pytest.mark.parametrize("args", [["--help"], ["doctor", "--help"], ["--version"], ["artefacts"]])
+def test_help_imports_nothing_heavy(args: list[str], tmp_path: Path) -> None:
+    code, found, _ = imported(args, LIGHT, tmp_path)
+    assert (code, found) == (2 if args == ["artefacts"] else 0, [])
+
+
+@pytest.mark.parametrize("args", [["artifacts", "ls"], ["artifacts", "--help"], ["doctor"]])
+def test_the_store_and_doctor_need_neither_torch_nor_dgl(args: list[str], tmp_path: Path) -> None:
+    # soundfile, which doctor asks for its codecs, imports numpy; the store needs pydantic
+    _, found, _ = imported(args, SLOW, tmp_path)
+    assert found == []
+
+
+@pytest.mark.parametrize("command", ["extract", "build-graph", "train", "eval", "compare"])
+def test_help_of_a_stage_imports_nothing_slow(command: str, tmp_path: Path) -> None:
+    code, found, _ = imported([command, "--help"], SLOW, tmp_path)
+    assert (code, found) == (0, [])
+
+
+def test_completion_imports_nothing_heavy(tmp_path: Path) -> None:
+    script = "import sys; from rrnet_cli.cli.app import main; main()"
+    env = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "_RRNET_COMPLETE": "complete_bash",
+        "COMP_WORDS": "rrnet ex",
+        "COMP_CWORD": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", script],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["extract"]
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "rrnet_cli.cli.app" in modules
+    assert modules.isdisjoint(LIGHT)
+
+
+def test_help_answers_in_half_a_second(tmp_path: Path) -> None:
+    """Processor time of the best of three: the wall clock of a busy machine says nothing."""
+    seconds = []
+    for _ in range(3):
+        before = os.times()
+        start = time.monotonic()
+        subprocess.run(
+            [sys.executable, "-m", "rrnet_cli", "--help"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            check=True,
+            capture_output=True,
+        )
+        after = os.times()
+        used = (after.children_user - before.children_user) + (
+            after.children_system - before.children_system
+        )
+        seconds.append(min(used, time.monotonic() - start))
+    assert min(seconds) < 0.5

@@ -1,0 +1,83 @@
+"""What all tests share: the real command as a subprocess, and in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMAND = (sys.executable, "-m", "rrnet_cli")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one document on stdout; anything beside it is an error."""
+        return json.loads(self.out)
+
+    @property
+    def error_lines(self) -> list[str]:
+        """Lines of stderr that name an error."""
+        return [line for line in self.err.splitlines() if line.startswith("error: ")]
+
+
+def run_command(
+    *args: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300
+) -> Result:
+    """Run `rrnet ARGS` as its own process, with nothing of the user's settings."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("RRNET_")}
+    clean |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    done = subprocess.run(
+        [*COMMAND, *map(str, args)],
+        cwd=cwd,
+        env=clean | dict(env or {}),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def rrnet(tmp_path: Path) -> Callable[..., Result]:
+    """The command in a process of its own, in an empty folder with an empty store."""
+
+    def run(*args: str | Path, **options: Any) -> Result:
+        return run_command(*args, **{"cwd": tmp_path, **options})
+
+    return run
+
+
+@pytest.fixture
+def invoke(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Result]:
+    """The command in this process: milliseconds, for what needs no process of its own."""
+    from rrnet_cli.cli.app import run as run_in_process
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("RRNET_ARTIFACTS", raising=False)
+
+    def run(*args: str | Path) -> Result:
+        capsys.readouterr()
+        code = run_in_process([str(arg) for arg in args])
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run
