@@ -106,8 +106,7 @@ def root(
     session.debug, session.verify, session.lock_timeout = debug, not no_verify, lock_timeout
     ctx.obj = session
     if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help(), err=True)
-        raise typer.Exit(2)
+        ctx.fail("Missing command.")
     if COMMANDS[ctx.invoked_subcommand].heavy:
         from rrnet_cli import runtime
 

@@ -61,8 +61,10 @@ def crop_and_flip(
     flip = rng.random(count) < 0.5
     # Windows over rows of bytes, so that numpy copies whole picture rows instead of pixels.
     rows = padded.reshape(count, height + 2 * pad, -1)
-    windows = sliding_window_view(rows, (height, width * channels), axis=(1, 2))
-    crops = windows[np.arange(count), top, left * channels].reshape(images.shape)
+    window = (height, width * channels)
+    windows = sliding_window_view(rows, window, axis=(1, 2))  # type: ignore[call-overload]
+    cut: NDArray[np.uint8] = windows[np.arange(count), top, left * channels]
+    crops = cut.reshape(images.shape)
     crops[flip] = crops[flip, :, ::-1]
     return crops
 
@@ -174,12 +176,19 @@ def split_batches(order: Index, batch_size: int) -> Iterator[Index]:
 
     Args:
         order: (n,) indices, two or more.
-        batch_size: Instances a batch.
+        batch_size: Instances a batch, at least 2 (1 counts as 2).
 
     Yields:
         (batch_size,) indices; the last is of 2 to batch_size + 1.
     """
-    stops = list(range(max(2, batch_size), len(order), max(2, batch_size)))
+    batch_size = max(2, batch_size)
+    stops = list(range(batch_size, len(order), batch_size))
     if stops and len(order) - stops[-1] == 1:
         stops.pop()
     yield from np.split(order, stops)
+
+
+def chunks(index: Index, size: int) -> Iterator[Index]:
+    """Cut indices into consecutive parts of `size`; the last may be smaller."""
+    for start in range(0, len(index), size):
+        yield index[start : start + size]

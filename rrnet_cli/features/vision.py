@@ -83,9 +83,7 @@ class VisionNet(BaselineNet):
         return logits
 
 
-def build_vision(
-    backbone: str, stem: str, num_classes: int, feature_dim: int = 512
-) -> VisionNet:
+def build_vision(backbone: str, stem: str, num_classes: int, feature_dim: int = 512) -> VisionNet:
     """A torchvision network without weights, cut at a representation of `feature_dim`.
 
     Args:

@@ -161,7 +161,20 @@ def _linear(
     )
 
 
+def _network(
+    instances: AudioSet | ImageSet, settings: ExtractSettings, training: Training
+) -> Baseline:
+    # Imports torchvision, which a linear baseline has no need of.
+    from rrnet_cli.stages._network_baseline import network_baseline
+
+    return network_baseline(instances, settings, training)
+
+
 _BASELINES: dict[str, Callable[[AudioSet | ImageSet, ExtractSettings, Training], Baseline]] = {
     "logmel": _logmel,
     "pixels": _pixels,
+    "envnet": _network,
+    "resnet18": _network,
+    "resnet50": _network,
+    "mobilenet_v2": _network,
 }

@@ -76,20 +76,24 @@ class Catalog:
             ArtifactFormatError, ArtifactCorruptError: As `Artifact.open`. A damaged newest version
                 is never passed over for an older one.
         """
-        if ref is not None and not self._matching(kind, ref):
-            found = self._at_path(Path(os.path.abspath(ref)))
-            if found is not None:
-                if kind is not None and found.ref.kind != kind:
-                    raise ArtifactMissingError(f"{found.ref} is no {kind}", self._offer(kind))
-                return found
-        return self.open(self.locate(kind, ref))
+        folder = self._folder(kind, ref)
+        if folder is None or self._own_ref(folder) is not None:
+            return self.open(self.locate(kind, ref))
+        foreign = Artifact.open(folder, verify=self.verifies)
+        if kind not in (None, foreign.ref.kind):
+            raise ArtifactMissingError(f"{foreign.ref} is no {kind}", self._offer(kind))
+        return foreign
 
     def locate(self, kind: str | None, ref: str | None = None) -> ArtifactRef:
-        """Find the version that ``name[@prefix]`` means, without opening it, sound or not.
+        """Find the version in this store that a reference means, without opening it, sound or not.
 
         Raises:
             ConfigError, ArtifactMissingError: As `resolve`.
         """
+        folder = self._folder(kind, ref)
+        own = self._own_ref(folder) if folder else None
+        if own is not None and kind in (None, own.kind):
+            return own
         matching = self._matching(kind, ref)
         if not matching:
             wanted = " ".join(filter(None, [kind or "artifact", ref]))
@@ -129,16 +133,16 @@ class Catalog:
         candidates = self.refs(kind or match["kind"], match["name"])
         return [each for each in candidates if each.version.startswith(match["prefix"] or "")]
 
-    def _at_path(self, path: Path) -> Artifact | None:
-        """Open a version's folder, or the newest version in a name's folder; None if neither."""
-        path = path.parent if path.name == MANIFEST else path
-        if not (path / MANIFEST).exists() and not is_version(path.name):
-            versions = [folder for folder in subfolders(path) if is_version(folder.name)]
-            path = max(versions, key=_folder_age, default=path)
-        if not (path / MANIFEST).exists() and not (is_version(path.name) and path.is_dir()):
+    def _folder(self, kind: str | None, ref: str | None) -> Path | None:
+        """Take a reference that names nothing for a path: a version's folder, or a name's newest."""
+        if ref is None or self._matching(kind, ref):
             return None
-        own = self._own_ref(path)
-        return self.open(own) if own else Artifact.open(path, verify=self.verifies)
+        path = Path(os.path.abspath(ref))
+        path = path.parent if path.name == MANIFEST else path
+        if (path / MANIFEST).exists() or (is_version(path.name) and path.is_dir()):
+            return path
+        versions = [folder for folder in subfolders(path) if is_version(folder.name)]
+        return max(versions, key=_folder_age, default=None)
 
     def _own_ref(self, path: Path) -> ArtifactRef | None:
         """Return which version a path is, if it lies in this store."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rrnet_cli.errors import ConfigError, RRNetError
+from rrnet_cli.errors import (
+    ArtifactFormatError,
+    ArtifactMissingError,
+    ConfigError,
+    ResourceError,
+    RRNetError,
+)
 from rrnet_cli.store.artifact import Artifact
 from rrnet_cli.store.catalog import Catalog
 from rrnet_cli.store.disk import tree_size
 from rrnet_cli.store.manifest import Manifest, read_manifest
-from rrnet_cli.store.reference import STAGES, ArtifactRef
+from rrnet_cli.store.reference import ArtifactRef
 from rrnet_cli.store.store import Store
 
 
@@ -61,17 +67,24 @@ def list_entries(catalog: Catalog, kind: str | None = None, name: str | None = N
     return entries
 
 
-def verify(catalog: Catalog, refs: Iterable[ArtifactRef]) -> dict[ArtifactRef, list[RRNetError]]:
-    """Compare every byte of some artifacts with their manifests; digests always, too."""
-    found: dict[ArtifactRef, list[RRNetError]] = {}
-    for ref in refs:
-        try:
-            artifact = catalog.open(ref)
-            checked = Artifact(artifact.path, artifact.manifest, verifies=True)
-            found[ref] = list(checked.problems())
-        except RRNetError as error:
-            found[ref] = [error]
-    return found
+def verify(catalog: Catalog, ref: str | ArtifactRef) -> tuple[ArtifactRef, list[RRNetError]]:
+    """Compare every byte of an artifact with its manifest; digests always, headers too.
+
+    Returns:
+        Which artifact that was, and all that is wrong with it.
+
+    Raises:
+        ConfigError, ArtifactMissingError: The reference means none.
+    """
+    try:
+        own = ref if isinstance(ref, ArtifactRef) else catalog.locate(None, ref)
+    except ArtifactMissingError:
+        artifact = catalog.resolve(None, str(ref))  # a path outside this store
+        return artifact.ref, _problems(artifact)
+    try:
+        return own, _problems(catalog.open(own))
+    except RRNetError as error:
+        return own, [error]
 
 
 def repair(store: Store, ref: ArtifactRef) -> tuple[list[RRNetError], Path | None]:
@@ -79,10 +92,14 @@ def repair(store: Store, ref: ArtifactRef) -> tuple[list[RRNetError], Path | Non
 
     Returns:
         What is wrong with it, and where it lies now (None: nothing was wrong).
+
+    Raises:
+        ResourceError, ArtifactFormatError: It cannot be read, which setting aside does not mend.
     """
-    problems = verify(store, [ref])[ref]
-    if any(error.exit_code == 7 for error in problems):  # a disk that cannot be read mends nothing
-        raise problems[0]
+    _, problems = verify(store, ref)
+    for error in problems:  # a disk that cannot be read, or a newer format, is no damage
+        if isinstance(error, ResourceError | ArtifactFormatError):
+            raise error
     store.mend_pointer(ref)
     return problems, store.set_aside(ref) if problems else None
 
@@ -132,9 +149,9 @@ def diff(left: Manifest, right: Manifest) -> dict[str, dict[str, tuple[Any, Any]
     return {section: changed for section, changed in changes.items() if changed}
 
 
-def stage_command(ref: ArtifactRef) -> str:
-    """Return the command whose stage makes an artifact of this kind."""
-    return STAGES[ref.kind]
+def _problems(artifact: Artifact) -> list[RRNetError]:
+    checked = Artifact(artifact.path, artifact.manifest, verifies=True)
+    return list(checked.problems())
 
 
 def _changes(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -171,7 +171,7 @@ def unpack_generator(state: Mapping[str, Any]) -> np.random.Generator:
         ValueError: The state is not one of numpy's default PCG64.
     """
     bits = np.random.PCG64()
-    bits.state = dict(state)
+    bits.state = cast(Any, dict(state))
     return np.random.Generator(bits)
 
 

@@ -1,0 +1,131 @@
+"""`rrnet build-graph`: a features artifact to two Intra Graphs and one Inter Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def build_graph(
+    ctx: typer.Context,
+    features: Annotated[
+        str | None, typer.Argument(help="Features artifact; the newest where left out.")
+    ] = None,
+    k_intra: Annotated[
+        int | None, typer.Option(help="Nearest neighbours of a left node. [recipe, else 10]")
+    ] = None,
+    k_inter: Annotated[
+        int | None, typer.Option(help="Candidates of a left node. [recipe, else 20]")
+    ] = None,
+    k_intra_right: Annotated[
+        int | None,
+        typer.Option(help="Nearest neighbours of a right node; 0: none. [recipe, else 2]"),
+    ] = None,
+    intra: Annotated[
+        str | None,
+        typer.Option(help="Intra-edges: knn, links (as given) or none. [recipe, else by task]"),
+    ] = None,
+    inter: Annotated[
+        str | None,
+        typer.Option(help="Inter-edges: topk, rated or all. [recipe, else by task]"),
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="What is near: cosine or l2. [recipe, else cosine]")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the artifact. [the features']")] = None,
+    force: Annotated[bool, typer.Option(help="Build again even where it is cached.")] = False,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other setting, as key=value.")
+    ] = None,
+) -> None:
+    """Build the graph: neighbours or links within a modality, candidates between the two."""
+    from rrnet_cli.cli.parameters import resolve
+    from rrnet_cli.recipes import load_recipe
+    from rrnet_cli.settings import GraphSettings
+    from rrnet_cli.stages.build_graph import build_graph as run
+    from rrnet_cli.stages.build_graph import default_settings
+
+    session = ctx.obj
+    store = session.store()
+    source = store.resolve("features", features)
+    recipe = source.manifest.summary.get("recipe")
+    settings = resolve(
+        GraphSettings,
+        load_recipe(recipe).graph if recipe else default_settings(source.manifest.summary),
+        config=config,
+        sets=sets or (),
+        flags={
+            "k_intra": k_intra,
+            "k_inter": k_inter,
+            "k_intra_right": k_intra_right,
+            "intra": intra,
+            "inter": inter,
+            "metric": metric,
+        },
+        section="graph",
+    )
+    outcome = run(
+        settings,
+        store=store,
+        features=str(source.ref),
+        name=name,
+        reporter=session.reporter,
+        force=force,
+    )
+    manifest = outcome.artifact.manifest
+    state = "cached" if outcome.cached else f"{manifest.wall_seconds:.1f} s"
+    if not session.quiet:
+        session.err.print(statistics_table(f"{manifest.name} ({state})", manifest.summary))
+    session.emit(
+        {
+            "artifact": str(outcome.artifact.ref),
+            "cached": outcome.cached,
+            "summary": manifest.summary,
+        },
+        str(outcome.artifact.ref),
+    )
+
+
+def statistics_table(title: str, summary: Mapping[str, Any]) -> Table:
+    """The statistics of a graph artifact, one row an edge type.
+
+    Args:
+        title: Of the table.
+        summary: Of the graph's manifest.
+    """
+    from rich import box
+    from rich.table import Table
+
+    statistics = summary["statistics"]
+    nodes = ", ".join(f"{count:,} {kind}" for kind, count in statistics["nodes"].items())
+    table = Table(title=f"{title}: {nodes}", box=box.SIMPLE, title_justify="left")
+    table.add_column("edges")
+    for heading in ("count", "in-degree min/10/50/90/max", "isolated", "agreement"):
+        table.add_column(heading, justify="right")
+    for key, count in statistics["edges"].items():
+        degrees = statistics["degrees"][key]
+        spread = [degrees[quantile] for quantile in ("min", "p10", "p50", "p90", "max")]
+        table.add_row(
+            key,
+            f"{count:,}",
+            "/".join("-" if value is None else f"{value:g}" for value in spread),
+            f"{degrees['isolated']:,}",
+            _agreement(key, statistics),
+        )
+    return table
+
+
+def _agreement(key: str, statistics: Mapping[str, Any]) -> str:
+    """Homophily of intra-edges, recall of candidates; nothing for ratings."""
+    if (homophily := statistics.get("homophily", {}).get(key)) is not None:
+        return f"homophily {homophily:.1%} (fit)"
+    recall = statistics.get("recall", {}).get(key, {})
+    shown = [f"{value:.1%} ({role})" for role, value in recall.items() if value is not None]
+    return f"recall {', '.join(shown)}" if shown else ""

@@ -1,0 +1,77 @@
+"""What a trained baseline says of every instance: its representation and its logits."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from rrnet_cli.errors import ConfigError
+from rrnet_cli.features.batches import Inputs, chunks
+from rrnet_cli.features.network import BaselineNet
+from rrnet_cli.progress import Reporter, SilentReporter
+
+
+def apply(
+    model: BaselineNet,
+    inputs: Inputs,
+    *,
+    batch_size: int = 128,
+    reporter: Reporter | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Representation and logits of all instances, in float32 whatever the training's precision.
+
+    An instance with several views (10 crops of a clip) gets the mean of their representations and,
+    as logits, the logarithm of their averaged softmax.
+
+    Args:
+        model: Trained; put into evaluation mode.
+        inputs: All instances.
+        batch_size: Views that go through the network at a time, at least the views of an instance.
+        reporter: Progress in instances.
+
+    Returns:
+        Features (num_instances, feature_dim) and logits (num_instances, num_classes).
+
+    Raises:
+        ConfigError: The network gives NaN or infinities.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    features = np.empty((len(inputs), model.feature_dim), dtype=np.float32)
+    logits = np.empty((len(inputs), model.num_classes), dtype=np.float32)
+    step = max(1, batch_size // inputs.views)
+    task_name = "extracting features"
+    with (reporter or SilentReporter()).task(task_name, len(inputs), unit=inputs.unit) as task:
+        for index in chunks(np.arange(len(inputs)), step):
+            with torch.inference_mode():
+                views = model.represent(inputs.test_batch(index).to(device))
+                scores = average_views(model.classify(views), inputs.views)
+                mean = views.unflatten(0, (-1, inputs.views)).mean(1)
+            features[index], logits[index] = mean.cpu().numpy(), scores.cpu().numpy()
+            task.advance(len(index))
+    if not (np.isfinite(features).all() and np.isfinite(logits).all()):
+        raise ConfigError("The trained baseline gives NaN or infinite features.", "Lower --lr.")
+    return features, logits
+
+
+def average_views(logits: Tensor, views: int) -> Tensor:
+    """Join the views of an instance: the logarithm of their mean softmax.
+
+    Args:
+        logits: (n · views, num_classes), the views of an instance side by side.
+        views: Of an instance; a single one keeps its logits.
+
+    Returns:
+        (n, num_classes).
+    """
+    if views == 1:
+        return logits
+    # log mean exp of log-softmax: no underflow to log 0, unlike the mean of the softmax itself.
+    log_probability = functional.log_softmax(logits, dim=1).unflatten(0, (-1, views))
+    joined: Tensor = log_probability.logsumexp(1) - math.log(views)
+    return joined

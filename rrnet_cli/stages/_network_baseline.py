@@ -1,0 +1,51 @@
+"""Baselines that are networks trained from scratch: EnvNet, ResNets, MobileNetV2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from rrnet_cli.datasets.base import AudioSet, ImageSet
+from rrnet_cli.features.batches import ClipInputs, ImageInputs, Inputs
+from rrnet_cli.features.classifier import apply, build_baseline, train_classifier
+from rrnet_cli.features.envnet import CROP
+from rrnet_cli.settings import BaselineSettings, ExtractSettings
+
+if TYPE_CHECKING:
+    from rrnet_cli.stages._classification import Baseline, Training
+
+
+def network_baseline(
+    instances: AudioSet | ImageSet, settings: ExtractSettings, training: Training
+) -> Baseline:
+    """Train the network on the fitted instances and run it over all."""
+    from rrnet_cli.stages._classification import Baseline
+
+    inputs = _inputs(instances, settings.baseline)
+    trained = train_classifier(
+        build_baseline(settings.baseline, len(instances.class_names), settings.seed),
+        inputs,
+        instances.labels,
+        instances.roles,
+        settings.baseline,
+        settings.seed,
+        workspace=training.workspace,
+        resume=training.resume,
+        reporter=training.reporter,
+        device=training.device,
+    )
+    features, logits = apply(trained.model, inputs, reporter=training.reporter)
+    return Baseline(
+        features=features,
+        logits=logits,
+        weights=trained.weights,
+        history=pa.Table.from_pylist(list(trained.history)),
+        facts={"precision": trained.precision, "epochs": len(trained.history)},
+    )
+
+
+def _inputs(instances: AudioSet | ImageSet, settings: BaselineSettings) -> Inputs:
+    if isinstance(instances, AudioSet):
+        return ClipInputs(instances.clips, CROP, settings.test_crops)
+    return ImageInputs(instances.images, settings.augment)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import pytest
+
+from rrnet_cli import runtime
+
+
+def test_the_allocator_is_tuned_on_glibc_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    assert not runtime.tune_allocator()
+
+
+def test_the_environment_opts_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RRNET_TUNE_MALLOC", "0")
+    assert not runtime.tune_allocator()
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [
+        ("200000 100000\n", 2),
+        ("150000 100000", 2),
+        ("max 100000", None),
+        ("", None),
+        ("1 0", None),
+    ],
+)
+def test_the_quota_of_the_control_group(tmp_path: Path, text: str, cores: int | None) -> None:
+    (tmp_path / "cpu.max").write_text(text)
+    assert runtime._cgroup_cores(tmp_path / "cpu.max") == cores
+    assert runtime._cgroup_cores(tmp_path / "none") is None
+
+
+def test_threads_follow_the_cores_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "usable_cores", lambda: 3)
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
+    assert runtime.limit_threads() == 3
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert runtime.limit_threads() == 1
