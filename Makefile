@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.rrnet-installed
 JOBS   ?= 2
 
-.PHONY: help env demo test lint format clean bench
+.PHONY: help env demo test lint format docs bench clean
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ lint: $(STAMP) ## Everything of `test` but the tests
 format: $(STAMP) ## Format the code and sort what ruff can sort
 	@"$(BIN)/ruff" check --fix .
 	@"$(BIN)/ruff" format .
+
+docs: $(STAMP) ## Renew the command reference in docs/cli.md
+	@"$(BIN)/python" -m rrnet_cli.cli.reference docs/cli.md
 
 bench: $(STAMP) ## Speed and memory, each against a named peer in the same run
 	@for bench in benchmarks/bench_*.py; do \

@@ -14,7 +14,7 @@ read -ra seeds <<<"${SEEDS:-0 1 2}"
 
 for seed in "${seeds[@]}"; do
   graph=ciao-seed$seed
-  rrnet extract ciao --data "$DATA" --set "data.split_seed=$seed" --seed "$seed" \
+  rrnet extract ciao --data "$DATA" --split-seed "$seed" --seed "$seed" \
     --name "$graph"
   rrnet build-graph "$graph" --intra links --k-intra-right 0 --inter rated
   for preset in "${presets[@]}"; do
@@ -29,5 +29,6 @@ for preset in "${presets[@]}"; do
   for seed in "${seeds[@]}"; do
     models+=("ciao-seed$seed-$preset")
   done
+  keep_as "ciao-$preset"
   rrnet eval "${models[@]}" --name "ciao-$preset" "${keep[@]}"
 done

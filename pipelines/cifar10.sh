@@ -17,7 +17,7 @@ graph=cifar10-$backbone
 baseline=(--backbone "$backbone" --stem "${STEM:-imagenet}" --epochs "${EPOCHS:-30}"
   --batch-size 128 --lr 0.01 --schedule cosine --set "data.layout=${LAYOUT:-image-parquet}")
 if [[ ${FAST:-0} == 1 ]]; then
-  fast_extract+=(--set data.limit=20)
+  fast_extract+=(--limit 20)
 fi
 
 rrnet extract cifar10 --data "$DATA" "${baseline[@]}" --name "$graph" \
@@ -27,5 +27,6 @@ for preset in "${presets[@]}"; do
   use_preset "$preset" --optimizer sgd --lr 0.01 --momentum 0.9 --weight-decay 5e-4
   rrnet train "$graph" --preset "$preset" --units intra,inter,intra,inter,inter --hidden 16 \
     "${rates[@]}" "${fast_train[@]}"
+  keep_as "$graph-$preset"
   rrnet eval "$graph-$preset" --name "$graph-$preset" "${keep[@]}"
 done

@@ -3,7 +3,7 @@
 #
 #   DATA=DIR         the raw data (all but quickstart.sh)
 #   ARTIFACTS=DIR    the store (default: artifacts)
-#   RESULTS=DIR      also keep the results there as JSON, with provenance
+#   RESULTS=DIR      also keep the results there, a JSON file a preset, with provenance
 #   PRESETS="..."    which presets to train (default: "paper plus")
 #   FAST=1           few instances and epochs: checks the way, its figures mean nothing
 #   RRNET="..."      the command (default: rrnet on the PATH, else the one in .venv)
@@ -16,13 +16,10 @@ read -ra rrnet_words <<<"${RRNET:-rrnet}"
 read -ra presets <<<"${PRESETS:-paper plus}"
 
 # What the scripts add to extract, train and eval.
-fast_extract=() fast_train=() keep=()
+fast_extract=() fast_train=()
 if [[ ${FAST:-0} == 1 ]]; then
   fast_extract=(--epochs 1)
   fast_train=(--epochs 3)
-fi
-if [[ -n ${RESULTS:-} ]]; then
-  keep=(--save-results "$RESULTS")
 fi
 
 rrnet() {
@@ -36,6 +33,15 @@ need_data() {
     echo "error: DATA is not set" >&2
     echo "hint: DATA=/path/to/$1 $0" >&2
     exit 2
+  fi
+}
+
+# keep_as NAME: leaves in `keep` the flag that keeps an evaluation's results, where RESULTS is given.
+keep_as() {
+  keep=()
+  if [[ -n ${RESULTS:-} ]]; then
+    mkdir -p "$RESULTS"
+    keep=(--save-results "$RESULTS/$1.json")
   fi
 }
 

@@ -19,7 +19,7 @@ if [[ $backbone == envnet ]]; then
   baseline+=(--epochs "${EPOCHS:-600}" --batch-size 64 --lr 0.01 --schedule step)
 fi
 if [[ ${FAST:-0} == 1 ]]; then
-  fast_extract+=(--set data.limit=6)
+  fast_extract+=(--limit 6)
 fi
 
 for fold in "${folds[@]}"; do
@@ -39,5 +39,6 @@ for preset in "${presets[@]}"; do
   for fold in "${folds[@]}"; do
     models+=("esc10-$backbone-fold$fold-$preset")
   done
+  keep_as "esc10-$backbone-$preset"
   rrnet eval "${models[@]}" --name "esc10-$backbone-$preset" "${keep[@]}"
 done

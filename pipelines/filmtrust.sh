@@ -18,7 +18,7 @@ fi
 
 for seed in "${seeds[@]}"; do
   graph=filmtrust-seed$seed
-  rrnet extract filmtrust --data "$DATA" --set "data.split_seed=$seed" --seed "$seed" \
+  rrnet extract filmtrust --data "$DATA" --split-seed "$seed" --seed "$seed" \
     --name "$graph"
   rrnet build-graph "$graph" --intra links --k-intra-right 0 --inter "$inter"
   for preset in "${presets[@]}"; do
@@ -33,5 +33,6 @@ for preset in "${presets[@]}"; do
   for seed in "${seeds[@]}"; do
     models+=("filmtrust-seed$seed-$preset")
   done
+  keep_as "filmtrust-$preset"
   rrnet eval "${models[@]}" --name "filmtrust-$preset" "${keep[@]}"
 done

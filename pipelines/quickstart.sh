@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 if [[ ${FAST:-0} == 1 ]]; then
-  fast_extract=(--set data.limit=8)
+  fast_extract=(--limit 8)
 fi
 
 rrnet extract digits --backbone pixels --name digits-pixels "${fast_extract[@]}"
@@ -18,5 +18,6 @@ for preset in "${presets[@]}"; do
   use_preset "$preset" --optimizer sgd --lr 0.01 --momentum 0.9 --weight-decay 5e-4
   rrnet train digits-pixels --preset "$preset" --units intra,inter --hidden 16 "${rates[@]}" \
     "${fast_train[@]}"
+  keep_as "digits-pixels-$preset"
   rrnet eval "digits-pixels-$preset" --name "digits-pixels-$preset" "${keep[@]}"
 done

@@ -64,7 +64,8 @@ def tone(target: int, seconds: float, rng: np.random.Generator) -> NDArray[np.fl
         pitch = 150 * 2 ** (which / 10) * rng.uniform(0.99, 1.01)
         pulse = 1 + 0.8 * np.sin(2 * np.pi * (1 + which % 7) * time + rng.uniform(0, 6))
         clip += loud * pulse * np.sin(2 * np.pi * pitch * time) / 1.8
-    return clip + rng.normal(0, rng.uniform(0.01, 0.1), len(time))
+    clip += rng.normal(0, rng.uniform(0.01, 0.1), len(time))
+    return clip
 
 
 def write_esc(
@@ -102,7 +103,8 @@ def texture(label: int, num_classes: int, rng: np.random.Generator) -> NDArray[n
     angle += rng.normal(0, 0.1)
     wave = np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / width + rng.uniform(0, 6))
     picture = 128 + 70 * wave[:, :, None] * colour + rng.normal(0, 30, (32, 32, 3))
-    return picture.clip(0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = picture.clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:

@@ -34,9 +34,9 @@ COMMANDS = {
         "Judge models: baseline, RR-Net and their difference.",
         heavy=True,
     ),
-    "compare": Entry("rrnet_cli.cli.evaluate:compare", "Set evaluations side by side.", heavy=True),
+    "compare": Entry("rrnet_cli.cli.compare:compare", "Set evaluations side by side.", heavy=True),
     "results": Entry(
-        "rrnet_cli.cli.evaluate:results", "Tables of the kept results, generated from JSON."
+        "rrnet_cli.cli.results:results", "Tables of the kept results, generated from JSON."
     ),
     "artifacts": Entry(
         "rrnet_cli.cli.artifacts:app", "List, show, verify and clean what is in the store."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
 
 def build_graph(
@@ -82,7 +82,7 @@ def build_graph(
     manifest = outcome.artifact.manifest
     state = "cached" if outcome.cached else f"{manifest.wall_seconds:.1f} s"
     if not session.quiet:
-        session.err.print(statistics_table(f"{manifest.name} ({state})", manifest.summary))
+        show_statistics(session.err, f"{manifest.name} ({state})", manifest.summary)
     session.emit(
         {
             "artifact": str(outcome.artifact.ref),
@@ -93,39 +93,34 @@ def build_graph(
     )
 
 
-def statistics_table(title: str, summary: Mapping[str, Any]) -> Table:
-    """The statistics of a graph artifact, one row an edge type.
+def show_statistics(console: Console, title: str, summary: Mapping[str, Any]) -> None:
+    """Print the statistics of a graph artifact: a row an edge type, then what is good about it.
 
     Args:
-        title: Of the table.
+        console: Where to.
+        title: What is counted.
         summary: Of the graph's manifest.
     """
     from rich import box
     from rich.table import Table
 
     statistics = summary["statistics"]
-    nodes = ", ".join(f"{count:,} {kind}" for kind, count in statistics["nodes"].items())
-    table = Table(title=f"{title}: {nodes}", box=box.SIMPLE, title_justify="left")
-    table.add_column("edges")
-    for heading in ("count", "in-degree min/10/50/90/max", "isolated", "agreement"):
-        table.add_column(heading, justify="right")
+    nodes = statistics["nodes"]
+    sides = (summary["left"], summary["right"])
+    console.print(f"{title}: {', '.join(f'{nodes[side]:,} {side} nodes' for side in sides)}")
+    table = Table(box=box.SIMPLE_HEAD, title="in-degrees", title_style="", title_justify="right")
+    table.add_column("edge type", no_wrap=True)
+    for heading in ("edges", "min", "10%", "50%", "90%", "max", "isolated"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for key, count in statistics["edges"].items():
         degrees = statistics["degrees"][key]
         spread = [degrees[quantile] for quantile in ("min", "p10", "p50", "p90", "max")]
-        table.add_row(
-            key,
-            f"{count:,}",
-            "/".join("-" if value is None else f"{value:g}" for value in spread),
-            f"{degrees['isolated']:,}",
-            _agreement(key, statistics),
-        )
-    return table
-
-
-def _agreement(key: str, statistics: Mapping[str, Any]) -> str:
-    """Homophily of intra-edges, recall of candidates; nothing for ratings."""
-    if (homophily := statistics.get("homophily", {}).get(key)) is not None:
-        return f"homophily {homophily:.1%} (fit)"
-    recall = statistics.get("recall", {}).get(key, {})
-    shown = [f"{value:.1%} ({role})" for role, value in recall.items() if value is not None]
-    return f"recall {', '.join(shown)}" if shown else ""
+        cells = ["-" if value is None else f"{value:g}" for value in spread]
+        table.add_row(key, f"{count:,}", *cells, f"{degrees['isolated']:,}")
+    console.print(table)
+    for key, share in statistics.get("homophily", {}).items():
+        if share is not None:
+            console.print(f"{key}: {share:.1%} of the edges between fit nodes join equal labels")
+    for key, recall in statistics.get("recall", {}).items():
+        shown = [f"{share:.1%} ({role})" for role, share in recall.items() if share is not None]
+        console.print(f"{key}: the label is among the candidates of {', '.join(shown)}")

@@ -46,7 +46,12 @@ class Session:
         """Open the store that `--artifacts` names."""
         from rrnet_cli.store.store import Store
 
-        return Store(self.artifacts, verify=self.verify, lock_timeout=self.lock_timeout)
+        return Store(
+            self.artifacts,
+            verify=self.verify,
+            lock_timeout=self.lock_timeout,
+            note=self.reporter.note,
+        )
 
     @cached_property
     def out(self) -> Console:

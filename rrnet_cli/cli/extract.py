@@ -252,10 +252,10 @@ def _data_path(dataset: str, data: Path | None) -> Path | None:
     root = os.environ.get("RRNET_DATA")
     if root and dataset in FOLDERS:
         return Path(root) / FOLDERS[dataset]
-    where = f", or set RRNET_DATA to the folder that holds {FOLDERS[dataset]}" * (
-        dataset in FOLDERS
-    )
-    raise ConfigError(f"{dataset} needs the path of its data", f"pass --data PATH{where}")
+    hint = "pass --data PATH"
+    if dataset in FOLDERS:
+        hint += f", or set RRNET_DATA to the folder that holds {FOLDERS[dataset]}"
+    raise ConfigError(f"{dataset} needs the path of its data", hint)
 
 
 def _policy(on_error: str) -> Literal["fail", "skip"]:

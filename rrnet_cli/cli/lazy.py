@@ -117,6 +117,7 @@ def build(name: str, target: Callable[..., Any] | typer.Typer, short_help: str) 
     if isinstance(target, typer.Typer):
         command: Any = get_group(target)
         command.name = name
+        command.no_args_is_help = False  # a missing command is a usage error, said in one line
         command.help = help_text(command.help) or short_help
         return command
     scratch = typer.Typer(add_completion=False)

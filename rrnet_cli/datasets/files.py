@@ -164,7 +164,9 @@ class Skips:
 
 def num_threads() -> int:
     """Threads to decode on: one a processor that this process may use, at most `MAX_THREADS`."""
-    return max(1, min(MAX_THREADS, len(os.sched_getaffinity(0))))
+    if hasattr(os, "sched_getaffinity"):
+        return min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    return min(MAX_THREADS, os.cpu_count() or 1)
 
 
 def in_threads(

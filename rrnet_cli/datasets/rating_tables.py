@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
+import struct
+import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -235,11 +237,14 @@ def read_mat(file: Path, variable: str, columns: tuple[int, int, int | None]) ->
     except InputError:
         raise
     except (OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError,
-            OverflowError, EOFError, scipy.io.matlab.MatReadError) as error:  # fmt: skip
+            OverflowError, EOFError, AttributeError, MemoryError, struct.error, zlib.error,
+            scipy.io.matlab.MatReadError) as error:  # fmt: skip
         raise InputError(
             f"{name} is no MATLAB 5 file: {error}", "name Ciao's folder with its .mat files"
         ) from error
     width = max(c for c in columns if c is not None) + 1
+    if not isinstance(matrix, np.ndarray):
+        raise InputError(f"{name}: '{variable}' is no plain matrix")
     if matrix.ndim != 2 or matrix.shape[1] < width or matrix.dtype.kind not in "iuf":
         raise InputError(
             f"{name}: '{variable}' is {matrix.dtype} of shape {matrix.shape}; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,14 +31,36 @@ class Judged:
     def of(cls, scores: FloatArray, probabilities: FloatArray, labels: IntArray) -> Judged:
         """Judge scores (n, C) that rank the classes, and probabilities (n, C) that are believed."""
         predicted = metrics.predict(scores)
-        ranks = metrics.label_ranks(scores, labels)
         confidence = np.take_along_axis(probabilities, predicted[:, None], axis=1)[:, 0]
         return cls(
             predicted,
             confidence.astype(np.float64),
             metrics.true_class_probability(probabilities, labels),
-            ranks < 1,
-            ranks < 5,
+            metrics.top_k_hits(scores, labels, 1),
+            metrics.top_k_hits(scores, labels, 5),
+        )
+
+    def as_columns(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """Columns of `predictions.parquet`, from which `from_columns` makes it again."""
+        return {
+            prefix: self.predicted,
+            f"{prefix}_probability": self.confidence,
+            f"{prefix}_true_probability": self.true_probability,
+            f"{prefix}_top5": self.top5,
+        }
+
+    @classmethod
+    def from_columns(
+        cls, columns: Mapping[str, NDArray[Any]], prefix: str, labels: IntArray
+    ) -> Judged:
+        """The inverse of `as_columns`."""
+        predicted = columns[prefix]
+        return cls(
+            predicted,
+            columns[f"{prefix}_probability"],
+            columns[f"{prefix}_true_probability"],
+            predicted == labels,
+            columns[f"{prefix}_top5"],
         )
 
     @classmethod

@@ -148,7 +148,9 @@ def _units(runs: Sequence[Run]) -> tuple[NDArray[np.str_], list[NDArray[np.int64
     ids = np.concatenate([run.ids for run in runs])
     truth = np.concatenate([run.truth for run in runs])
     units, first, place = np.unique(ids, return_index=True, return_inverse=True)
-    place = place.astype(np.int64)
+    order = np.argsort(first)  # of first appearance, so that equal runs resample as one alone
+    units, first = units[order], first[order]
+    place = np.argsort(order)[place]
     if (truth != truth[first][place]).any():
         wrong = ids[truth != truth[first][place]][0]
         raise ValueError(f"'{wrong}' has different labels in two runs: they are of unlike data")

@@ -50,7 +50,8 @@ def top_k_hits(scores: FloatArray, labels: IntArray, k: int) -> NDArray[np.bool_
     Shapes:
         (n, C), (n,) -> (n,) bool.
     """
-    return label_ranks(scores, labels) < k
+    # rank C is no rank: with k > C it must not pass for a hit
+    return label_ranks(scores, labels) < min(k, scores.shape[1])
 
 
 def predict(scores: FloatArray) -> IntArray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class Interval:
 
 
 def bootstrap_sums(
-    columns: FloatArray, statistic: Statistic, *, resamples: int, seed: int
+    columns: Any, statistic: Statistic, *, resamples: int, seed: int
 ) -> dict[str, FloatArray]:
     """Figures of bootstrap resamples, for any figure that depends on sums over instances.
 
@@ -46,7 +47,7 @@ def bootstrap_sums(
     are one matrix product. Equal seeds and equal n give equal resamples.
 
     Args:
-        columns: (n, m) one row an instance.
+        columns: (n, m) one row an instance, an array or a scipy sparse matrix.
         statistic: From the sums of some resamples to their figures.
         resamples: How many.
         seed: Of the resampling.
@@ -54,7 +55,7 @@ def bootstrap_sums(
     Returns:
         (resamples,) of each figure.
     """
-    num = len(columns)
+    num = int(columns.shape[0])
     if not num:
         raise ValueError("bootstrap over no instances")
     rng = np.random.default_rng(seed)

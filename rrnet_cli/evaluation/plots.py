@@ -16,6 +16,7 @@ SIDES = (("baseline", "baseline", "#7f7f7f"), ("rrnet", "RR-Net", "#1f77b4"))
 
 _MOST_NAMED_CLASSES = 50
 _MOST_NUMBERED_CLASSES = 15
+"""With more classes names, or counts in the cells, would not be legible."""
 
 
 def confusion(
@@ -30,8 +31,10 @@ def confusion(
         title: Over both.
     """
     num = len(classes)
-    side = min(max(3.5, 0.42 * num), 12.0)
-    figure = _figure(2 * side + 2.5, side + 1.5, title)
+    named = num <= _MOST_NAMED_CLASSES
+    side = min(max(3.5, 0.42 * num), 9.0) if named else 6.0
+    labels = 0.09 * max(map(len, classes)) if named else 0.0
+    figure = _figure(2 * side + labels + 1.8, side + labels + 1.3, title)
     axes = figure.subplots(1, 2, sharey=True)
     image = None
     for axis, (key, name, _) in zip(axes, SIDES, strict=True):
@@ -40,7 +43,8 @@ def confusion(
         image = axis.imshow(share, vmin=0.0, vmax=1.0, cmap="Blues")
         axis.set_title(f"{name}: {100 * np.trace(counts) / counts.sum():.2f} % right")
         axis.set_xlabel("predicted class")
-        _name_classes(axis, classes)
+        if named:
+            _name_classes(axis, classes)
         if num <= _MOST_NUMBERED_CLASSES:
             _number_cells(axis, counts, share)
     axes[0].set_ylabel("true class")
@@ -151,6 +155,7 @@ def _figure(width: float, height: float, title: str) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # inches; titles stay clear of panels
     FigureCanvasAgg(figure)
     figure.suptitle(title)
     return figure
@@ -162,9 +167,6 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def _name_classes(axis: Any, classes: Sequence[str]) -> None:
-    """Names of classes on both axes, or a few class numbers where they would not be legible."""
-    if len(classes) > _MOST_NAMED_CLASSES:
-        return
     # a `$` in a name would start a formula
     names = [name.replace("$", r"\$") for name in classes]
     size = 9 if len(classes) <= _MOST_NUMBERED_CLASSES else 6

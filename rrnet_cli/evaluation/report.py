@@ -1,6 +1,6 @@
 """What people read of an evaluation: baseline | RR-Net | difference, never one without the others.
 
-All functions take the plain values of `metrics.json`, so a fresh and a cached evaluation read alike.
+All functions take the plain values of `metrics.json`: a fresh and a cached evaluation read alike.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def markdown_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], numeric: frozenset[str] = frozenset()
 ) -> str:
-    """A Markdown table; `|` and line breaks in cells are escaped, `numeric` columns right-aligned."""
+    """A Markdown table: `|` and line breaks are escaped, `numeric` columns stand to the right."""
     rule = ["---:" if name in numeric else "---" for name in header]
     cells = [header, rule, *([_escape(cell) for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(row) + " |" for row in cells)
@@ -47,7 +47,7 @@ def format_figure(metric: str, value: float, std: float | None = None) -> str:
 
 
 def format_difference(row: Mapping[str, Any]) -> str:
-    """Sign, interval and verdict of a difference, e.g. ``+0.75 [-0.50, +2.00] no difference shown``.
+    """Sign, interval and verdict: ``+0.75 [-0.50, +2.00] no difference shown``.
 
     The sign is that of RR-Net minus baseline whatever is better; the verdict is in words.
     """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,7 +100,9 @@ def result_rows(
     Args:
         report: Content of `metrics.json`.
         paper: The recipe's figures, `METRIC.BACKBONE` or `METRIC`.
-        command, commit, date: Provenance.
+        command: The command line that made it.
+        commit: Of the code.
+        date: UTC day.
     """
     return [
         ResultRow(
@@ -174,21 +176,13 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         ResourceError: It cannot be written.
     """
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(text)
-        # a temporary file is private; a result is as readable as any other new file
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        if temporary is not None:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise ResourceError(
             f"cannot write {path}: {error.strerror}", "choose another place for the file"

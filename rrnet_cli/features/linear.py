@@ -36,8 +36,8 @@ class LinearBaseline:
 
     def standardise(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Centre and scale (n, dim) features by what was seen on FIT."""
-        standardised: NDArray[np.float32] = (features - self.weights["mean"]) / self.weights["scale"]
-        return standardised
+        centred: NDArray[np.float32] = features - self.weights["mean"]
+        return centred / self.weights["scale"]
 
 
 def flatten_pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:

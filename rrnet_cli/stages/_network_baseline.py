@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from rrnet_cli.datasets.base import AudioSet, ImageSet
 from rrnet_cli.features.batches import ClipInputs, ImageInputs, Inputs
-from rrnet_cli.features.classifier import apply, build_baseline, train_classifier
+from rrnet_cli.features.classifier import build_baseline, train_classifier
 from rrnet_cli.features.envnet import CROP
+from rrnet_cli.features.inference import apply
 from rrnet_cli.settings import BaselineSettings, ExtractSettings
 
 if TYPE_CHECKING:

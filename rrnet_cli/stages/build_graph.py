@@ -12,7 +12,6 @@ from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.graphs.candidates import RatedPairs, all_rating_edges, top_candidates
 from rrnet_cli.graphs.columns import FIT, SELECT, TEST, read_columns
 from rrnet_cli.graphs.edges import EdgeTable, EdgeType, edge_key
-from rrnet_cli.graphs.knn import nearest_neighbours
 from rrnet_cli.graphs.links import link_edges
 from rrnet_cli.graphs.statistics import graph_statistics
 from rrnet_cli.progress import Reporter
@@ -140,6 +139,9 @@ class _Graph:
 
 def _from_labels(source: Artifact, settings: GraphSettings, reporter: Reporter) -> _Graph:
     """Classification: instances and labels."""
+    # Imported here: a cached graph is found without torch.
+    from rrnet_cli.graphs.knn import nearest_neighbours
+
     left, right = (str(source.manifest.summary[side]) for side in ("left", "right"))
     features = _features(source, left, right)
     logits = source.arrays("prior.safetensors")["logits"]
@@ -209,6 +211,10 @@ def _rated_pairs(source: Artifact, num_users: int, num_items: int) -> RatedPairs
     roles = columns["role"]
     if (roles > TEST).any():
         raise InputError(f"{where}: column 'role', row {int((roles > TEST).argmax())}: none")
+    for name in ("rating", "prior"):
+        bad = ~np.isfinite(columns[name])
+        if bad.any():
+            raise InputError(f"{where}: column {name!r}, row {int(bad.argmax())}: NaN or Inf")
     return RatedPairs(
         columns["user"], columns["item"], columns["rating"], columns["prior"], columns["role"]
     )

@@ -177,11 +177,12 @@ def check_graphbolt() -> Check:
         return Check("graphbolt", "FAIL", "dgl or torch is not installed", pip_line("torch", "dgl"))
     release = torch_version.partition("+")[0]
     prefix = "libgraphbolt_pytorch_"
-    libraries = sorted((folder / "graphbolt").glob(f"*graphbolt_pytorch_{release}.*"))
-    if libraries:
-        return Check("graphbolt", "ok", libraries[0].name)
-    has = sorted(path.stem.removeprefix(prefix) for path in folder.glob(f"graphbolt/{prefix}*"))
-    what = f"no compiled library for torch {release}; this dgl has them for {', '.join(has)}"
+    has = {path.stem.removeprefix(prefix): path for path in folder.glob(f"graphbolt/{prefix}*")}
+    if release in has:
+        return Check("graphbolt", "ok", has[release].name)
+    what = (
+        f"no compiled library for torch {release}; this dgl has them for {', '.join(sorted(has))}"
+    )
     return Check("graphbolt", "FAIL", what, pip_line("torch", "torchvision"))
 
 

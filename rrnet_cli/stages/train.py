@@ -155,7 +155,10 @@ def _write(draft: Draft, network: Network, progress: Progress, features: Artifac
     draft.write_tensors(_WEIGHTS, network.state_dict())
     columns = sorted({name for row in progress.history for name in row} - {"epoch"})
     epochs = [int(row["epoch"] or 0) for row in progress.history]
-    values = {n: [row.get(n) for row in progress.history] for n in columns}
+    missing = float("nan")  # the untrained network's loss; a curve has a gap there
+    values = {
+        n: [row[n] if row[n] is not None else missing for row in progress.history] for n in columns
+    }
     draft.write_table(
         "history.parquet",
         pa.table(

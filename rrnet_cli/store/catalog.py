@@ -134,7 +134,7 @@ class Catalog:
         return [each for each in candidates if each.version.startswith(match["prefix"] or "")]
 
     def _folder(self, kind: str | None, ref: str | None) -> Path | None:
-        """Take a reference that names nothing for a path: a version's folder, or a name's newest."""
+        """Take a reference that names nothing for a path, to a version or a name's newest."""
         if ref is None or self._matching(kind, ref):
             return None
         path = Path(os.path.abspath(ref))

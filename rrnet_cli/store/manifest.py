@@ -145,7 +145,7 @@ def read_manifest(folder: Path, expected: ArtifactRef | None = None) -> Manifest
     """
     where = folder / MANIFEST
     name = expected or folder.name
-    raw = _read_manifest_bytes(folder)
+    raw = _read_manifest_bytes(folder, name)
     try:
         body = parse_json(raw)
         if not isinstance(body, dict):
@@ -178,7 +178,7 @@ def corrupt(message: str, ref: ArtifactRef | str) -> ArtifactCorruptError:
     )
 
 
-def _read_manifest_bytes(folder: Path) -> bytes:
+def _read_manifest_bytes(folder: Path, name: ArtifactRef | str) -> bytes:
     where = folder / MANIFEST
     try:
         with os.fdopen(disk.open_regular(folder, MANIFEST), "rb") as file:
@@ -188,9 +188,9 @@ def _read_manifest_bytes(folder: Path) -> bytes:
             f"{folder} is incomplete: it has no {MANIFEST}", "run the stage that makes it again"
         ) from None
     except OSError as error:
-        raise read_error(where, folder.name, error) from error
+        raise read_error(where, name, error) from error
     if len(raw) > MAX_MANIFEST_BYTES:
-        raise corrupt(f"{where} is larger than {MAX_MANIFEST_BYTES:,} bytes", folder.name)
+        raise corrupt(f"{where} is larger than {MAX_MANIFEST_BYTES:,} bytes", name)
     return raw
 
 

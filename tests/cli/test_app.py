@@ -136,10 +136,12 @@ def test_help_lists_every_command_with_one_line(invoke: Invoke) -> None:
         assert entry.help in line
 
 
-def test_the_bare_command_is_a_usage_error(invoke: Invoke) -> None:
-    result = invoke()
+@pytest.mark.parametrize("args", [[], ["artifacts"]])
+def test_a_bare_group_is_a_usage_error(invoke: Invoke, args: list[str]) -> None:
+    result = invoke(*args)
     assert (result.code, result.out) == (2, "")
-    assert result.err == "error: Missing command.\nhint: see `rrnet --help`\n"
+    path = " ".join(["rrnet", *args])
+    assert result.err == f"error: Missing command.\nhint: see `{path} --help`\n"
 
 
 @pytest.mark.parametrize("args", [["--version"], ["train", "--version"]])

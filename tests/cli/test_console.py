@@ -30,7 +30,12 @@ def lines(console: Console) -> list[str]:
 
 def console(*, terminal: bool = False, width: int = 80) -> Console:
     return Console(
-        file=io.StringIO(), force_terminal=terminal, width=width, soft_wrap=True, highlight=False
+        file=io.StringIO(),
+        force_terminal=terminal,
+        width=width,
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
     )
 
 

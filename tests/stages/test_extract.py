@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -307,3 +308,64 @@ def test_manifest_modality(tmp_path, suffix, modality):
     table.write_text("path,label\na.doc,x\n")
     with pytest.raises(InputError, match="neither sounds nor pictures"):
         stage.manifest_modality(table)
+
+
+class StopAfter(SilentReporter):
+    """Interrupts the training after so many steps, as Ctrl-C would."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    @contextmanager
+    def task(self, description, total, unit="it", done=0):
+        outer = self
+
+        class Task:
+            def advance(self, steps=1, status=""):
+                if description.startswith("training"):
+                    outer.steps -= 1
+                    if outer.steps < 0:
+                        raise KeyboardInterrupt
+
+        yield Task()
+
+
+@pytest.fixture
+def network_settings(vectors) -> ExtractSettings:
+    return ExtractSettings(
+        data=DataSettings(layout="digits", limit=2, image_size=8),
+        baseline=BaselineSettings(
+            backbone="resnet18", epochs=2, batch_size=10, feature_dim=512, precision="float32"
+        ),
+        text=TextSettings(vectors=str(vectors)),
+    )
+
+
+def test_interrupted_network_resumes_to_the_same_weights(tmp_path, network_settings):
+    whole = run(Store(tmp_path / "whole"), network_settings, None).artifact
+    store = Store(tmp_path / "parts")
+    with pytest.raises(KeyboardInterrupt):
+        run(store, network_settings, None, reporter=StopAfter(3))
+    assert not list(store.root.glob("features/*/*/manifest.json"))
+    assert list(store.root.glob(".work/*/*"))
+    resumed = run(store, network_settings, None).artifact
+    assert not list(store.root.glob(".work/*"))
+    for file in ("features.safetensors", "prior.safetensors", "baseline.safetensors"):
+        assert resumed.manifest.files[file].sha256 == whole.manifest.files[file].sha256
+    history = resumed.table("history.parquet").to_pydict()
+    assert history["epoch"] == [1, 2]
+    assert resumed.arrays("features.safetensors")["image"].shape == (60, 512)
+    assert resumed.manifest.summary["baseline"]["epochs"] == 2
+    assert resumed.manifest.summary["baseline"]["precision"] == "float32"
+
+
+def test_envnet_reads_sixteen_kilohertz(store, sounds, vectors):
+    settings = sound_settings(vectors, limit=2)
+    baseline = BaselineSettings(
+        backbone="envnet", epochs=1, batch_size=4, feature_dim=16, test_crops=2
+    )
+    artifact = run(store, settings.model_copy(update={"baseline": baseline}), sounds).artifact
+    assert artifact.ref.name.endswith("-envnet-fold2")
+    assert artifact.arrays("features.safetensors")["audio"].shape == (12, 16)
+    weights = artifact.arrays("baseline.safetensors")
+    assert all(np.isfinite(weight).all() for weight in weights.values())

@@ -1,0 +1,129 @@
+"""`rrnet eval`: models against their baselines."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def evaluate(
+    ctx: typer.Context,
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="Model artifacts: one, or those of several folds or seeds. [newest]"),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="test, or select (which the model was chosen on). [test]")
+    ] = None,
+    resamples: Annotated[
+        int | None, typer.Option(help="Paired bootstrap resamples. [2000]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the resampling. [0]")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the artifact. [the model's]")] = None,
+    device: Annotated[str, typer.Option(help="auto or cpu (DGL's wheel has no CUDA).")] = "auto",
+    force: Annotated[bool, typer.Option(help="Judge again even where it is cached.")] = False,
+    save_results: Annotated[
+        Path | None,
+        typer.Option("--save-results", help="Keep the main figures with provenance in this JSON."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other setting, as key=value.")
+    ] = None,
+) -> None:
+    """Judge RR-Net against its baseline on the same test instances.
+
+    Several models have to be folds or seeds of one setting; they are summed up in one table.
+    """
+    from rrnet_cli.cli.parameters import resolve
+    from rrnet_cli.evaluation.report import evaluation_text
+    from rrnet_cli.settings import EvalSettings
+    from rrnet_cli.stages.evaluate import evaluate as run
+
+    session = ctx.obj
+    settings = resolve(
+        EvalSettings,
+        config=config,
+        sets=sets or (),
+        flags={"split": split, "resamples": resamples, "seed": seed},
+        section="eval",
+    )
+    outcome = run(
+        settings,
+        store=session.store(),
+        models=models or [None],
+        name=name,
+        reporter=session.reporter,
+        force=force,
+        device=device,
+    )
+    artifact = outcome.artifact
+    report = artifact.json("metrics.json")
+    if outcome.cached:
+        session.reporter.note(f"cached: {artifact.ref}")
+    if save_results is not None:
+        _save(save_results, report)
+        session.reporter.note(f"results kept in {save_results}")
+    session.emit(
+        {"artifact": str(artifact.ref), "cached": outcome.cached, **report},
+        f"{artifact.ref}\n{evaluation_text(report)}",
+    )
+
+
+def shown_command(argv: Sequence[str], folder: Path) -> str:
+    """The command line as it may be published: shell-quoted, without absolute paths.
+
+    Args:
+        argv: The words after `rrnet`.
+        folder: Paths below it are written relative to it; of others only the last part is.
+    """
+    return shlex.join(["rrnet", *(_without_absolute(word, folder) for word in argv)])
+
+
+def current_commit(folder: Path) -> str | None:
+    """Short name of the commit that `folder` is a checkout of; None where it is none."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _save(path: Path, report: dict[str, Any]) -> None:
+    from rrnet_cli.evaluation.results import result_rows, write_results
+    from rrnet_cli.recipes import load_recipe
+
+    recipe = report["recipe"]
+    here = Path.cwd()
+    rows = result_rows(
+        report,
+        paper=load_recipe(recipe).paper if recipe else {},
+        command=shown_command(sys.argv[1:], here),
+        commit=current_commit(here),
+        date=datetime.now(UTC).date().isoformat(),
+    )
+    write_results(path, rows)
+
+
+def _without_absolute(word: str, folder: Path) -> str:
+    head, equals, value = word.rpartition("=")
+    if not os.path.isabs(value):
+        return word
+    path = Path(os.path.normpath(value))
+    below = path.is_relative_to(folder)
+    return f"{head}{equals}{path.relative_to(folder).as_posix() if below else path.name}"
