@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rrnet_cli.cli.reporters import BarReporter, LineReporter
+from rrnet_cli.errors import ConfigError
 from rrnet_cli.progress import Reporter, SilentReporter
 
 if TYPE_CHECKING:
@@ -43,9 +44,15 @@ class Session:
     emitted: bool = field(default=False, init=False)
 
     def store(self) -> Store:
-        """Open the store that `--artifacts` names."""
+        """Open the store that `--artifacts` names.
+
+        Raises:
+            ConfigError: It is a file.
+        """
         from rrnet_cli.store.store import Store
 
+        if self.artifacts.exists() and not self.artifacts.is_dir():
+            raise ConfigError(f"the store {self.artifacts} is no folder", "give --artifacts DIR")
         return Store(
             self.artifacts,
             verify=self.verify,

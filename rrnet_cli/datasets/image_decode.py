@@ -27,6 +27,9 @@ IMAGE_SUFFIXES = (
 MAX_PIXELS = 64_000_000
 """Pictures with more are refused before anything is decoded: a few kB can hold gigabytes."""
 
+_ORIENTED = frozenset(("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"))
+"""Where Pillow looks for an orientation; looking costs a sixth of decoding a small picture."""
+
 _CHUNK = 128
 _DECODE_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError,
@@ -62,7 +65,8 @@ def decode_picture(content: Path | bytes, name: str, size: int | None = None) ->
             if opened.width * opened.height > MAX_PIXELS:
                 raise _bomb(name, f"{opened.width:,} × {opened.height:,} pixels")
             opened.load()
-            ImageOps.exif_transpose(opened, in_place=True)
+            if opened.format == "TIFF" or not _ORIENTED.isdisjoint(opened.info):
+                ImageOps.exif_transpose(opened, in_place=True)
             picture = _to_rgb(opened, name)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _bomb(name, "far more pixels than a picture") from error

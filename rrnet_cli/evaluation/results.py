@@ -62,6 +62,7 @@ class ResultRow(BaseModel):
         commit: Of the code.
         date: UTC day, ISO 8601.
         baseline_std, rrnet_std: Sample standard deviation over runs.
+        models: The artifacts that were judged.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -85,6 +86,7 @@ class ResultRow(BaseModel):
     date: str | None = None
     baseline_std: Number | None = None
     rrnet_std: Number | None = None
+    models: list[str] | None = None
 
 
 def result_rows(
@@ -115,6 +117,7 @@ def result_rows(
             command=command,
             commit=commit,
             date=date,
+            models=[run["model"] for run in report["runs"]],
             **{
                 key: row[key]
                 for key in (

@@ -157,9 +157,9 @@ class _Run:
                 f"There are {len(self.fit)} instances to fit on; a network needs two or more.",
                 "Check the splits of the data and --limit.",
             )
-        self.model = model.to(device)
+        # Channels-last convolutions are faster on a CPU, for pictures and for samples.
+        self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if isinstance(model, VisionNet) and isinstance(inputs, ImageInputs):
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             model.set_normalisation(*inputs.channel_statistics(self.fit))
         self.inputs, self.labels, self.seed = inputs, torch.from_numpy(labels.copy()), seed
         self.settings, self.device = settings, device

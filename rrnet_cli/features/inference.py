@@ -20,7 +20,7 @@ def apply(
     model: BaselineNet,
     inputs: Inputs,
     *,
-    batch_size: int = 128,
+    batch_size: int = 64,
     reporter: Reporter | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Representation and logits of all instances, in float32 whatever the training's precision.

@@ -58,6 +58,9 @@ def nearest_neighbours(
 ) -> Neighbours:
     """The `k` nearest other nodes of every node, exactly; equally near: the lower id.
 
+    Nearness is measured in float64 and compared as the float32 that is stored: of two nodes that
+    differ by less than that, the lower id wins.
+
     Args:
         features: (num_nodes, dim) float32.
         k: Neighbours a node; clamped to num_nodes - 1 with a note.

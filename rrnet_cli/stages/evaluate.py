@@ -14,7 +14,6 @@ from rrnet_cli.evaluation.classification import ClassRun
 from rrnet_cli.evaluation.comparison import Bootstrap, Run, aggregate, compare_run
 from rrnet_cli.evaluation.report import PRINCIPAL
 from rrnet_cli.progress import Reporter
-from rrnet_cli.stages import train
 from rrnet_cli.stages.judging import Source, judge
 from rrnet_cli.store.artifact import ArtifactRef, Key
 
@@ -74,6 +73,9 @@ def evaluate(
         reporter.note("the model was chosen on this split: its figures are optimistic")
 
     def build(draft: Draft) -> None:
+        # here, so that a cached evaluation is answered without torch and DGL
+        from rrnet_cli.stages import train
+
         runs = []
         with reporter.task("judging", len(sources), unit="model") as task:
             for source in sources:
@@ -253,6 +255,8 @@ def _labels(sources: Sequence[Source]) -> list[str]:
     """What tells the runs apart: ``fold 3``, ``seed 1``; a single run is named the same way."""
     varying = [_varying(source) for source in sources]
     keys = [key for key in varying[0] if len({str(values[key]) for values in varying}) > 1]
+    if all(len({str(values[key]) for key in keys}) == 1 for values in varying):
+        keys = keys[:1]  # one number steers them all
     if not keys:
         keys = ["fold"] if varying[0]["fold"] is not None else ["seed"]
     return [", ".join(f"{key} {values[key]}" for key in keys) for values in varying]

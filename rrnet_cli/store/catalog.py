@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -135,11 +136,11 @@ class Catalog:
 
     def _folder(self, kind: str | None, ref: str | None) -> Path | None:
         """Take a reference that names nothing for a path, to a version or a name's newest."""
-        if ref is None or self._matching(kind, ref):
+        if not ref or "\0" in ref or self._matching(kind, ref):
             return None
         path = Path(os.path.abspath(ref))
         path = path.parent if path.name == MANIFEST else path
-        if (path / MANIFEST).exists() or (is_version(path.name) and path.is_dir()):
+        if os.path.lexists(path / MANIFEST) or (is_version(path.name) and path.is_dir()):
             return path
         versions = [folder for folder in subfolders(path) if is_version(folder.name)]
         return max(versions, key=_folder_age, default=None)
@@ -170,6 +171,8 @@ def subfolders(path: Path) -> Iterator[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return
         raise disk.storage_error("read", path, error) from error
     yield from (child for child in children if child.is_dir())
 

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rrnet_cli.errors import ResourceError
@@ -126,22 +126,20 @@ def temporary_folder(parent: Path, label: str) -> Iterator[Path]:
     The folder is flocked while its maker lives. The kernel drops the lock even after SIGKILL, so
     `is_abandoned` is certain, without process numbers that get used again.
     """
-    while True:
-        make_folders(parent)
-        path = parent / f"{TEMPORARY}{label}-{secrets.token_hex(4)}"
-        with suppress(FileNotFoundError):  # an emptied parent may be removed at any moment
-            os.mkdir(path)
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-            with suppress(OSError):  # no flock on this file system: gc then goes by age
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.is_dir():  # else gc took it between mkdir and flock
-                break
-            os.close(descriptor)
-    try:
+    with ExitStack() as stack:
+        while True:
+            make_folders(parent)
+            path = parent / f"{TEMPORARY}{label}-{secrets.token_hex(4)}"
+            with suppress(FileNotFoundError):  # an emptied parent may be removed at any moment
+                os.mkdir(path)
+                stack.callback(remove_tree, path)
+                descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+                stack.callback(os.close, descriptor)
+                with suppress(OSError):  # no flock on this file system: nobody can take it either
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.is_dir():  # else gc took it between mkdir and flock
+                    break
         yield path
-    finally:
-        os.close(descriptor)
-        remove_tree(path)
 
 
 def is_abandoned(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -184,14 +185,20 @@ def _read_manifest_bytes(folder: Path, name: ArtifactRef | str) -> bytes:
         with os.fdopen(disk.open_regular(folder, MANIFEST), "rb") as file:
             raw = file.read(MAX_MANIFEST_BYTES + 1)
     except FileNotFoundError:
-        raise ArtifactMissingError(
-            f"{folder} is incomplete: it has no {MANIFEST}", "run the stage that makes it again"
-        ) from None
+        raise _incomplete(folder) from None
     except OSError as error:
+        if error.errno == errno.ENOTDIR and not os.path.lexists(folder):
+            raise _incomplete(folder) from None  # a file stands somewhere above
         raise read_error(where, name, error) from error
     if len(raw) > MAX_MANIFEST_BYTES:
         raise corrupt(f"{where} is larger than {MAX_MANIFEST_BYTES:,} bytes", name)
     return raw
+
+
+def _incomplete(folder: Path) -> ArtifactMissingError:
+    return ArtifactMissingError(
+        f"{folder} is incomplete: it has no {MANIFEST}", "run the stage that makes it again"
+    )
 
 
 def read_error(path: Path, ref: ArtifactRef | str, error: OSError) -> Exception:

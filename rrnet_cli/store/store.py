@@ -164,8 +164,9 @@ class Store(Catalog):
             try:
                 build(draft)
             except OSError as error:
-                # What a stage reads is its own to explain; a full disk is one wherever it shows.
-                if error.errno in disk.EXHAUSTED:
+                # What a stage reads is its own to explain; what it writes here, or a full disk, ours.
+                here = str(error.filename or "").startswith(str(folder))
+                if here or error.errno in disk.EXHAUSTED:
                     raise disk.storage_error("write", final, error) from error
                 raise
             with disk.storage_errors("write", final):
@@ -178,19 +179,33 @@ class Store(Catalog):
     def _commit(self, ref: ArtifactRef, folder: Path, force: bool) -> bool:
         """Rename a sealed folder into place; False when another writer's was there first."""
         final = self.path(ref)
+        if force:
+            self._replace(final, folder)
+            return True
         for _ in range(_COMMIT_ATTEMPTS):
-            replaced = disk.move_aside(final, OLD) if force else None
             if disk.rename_if_absent(folder, final):
-                if replaced is not None:
-                    disk.remove_tree(replaced)
                 return True
-            if force:
-                continue
             with suppress(ArtifactMissingError):
                 self.open(ref)
                 return False
             disk.move_aside(final, BAD)  # an incomplete one: the way is free at the next turn
-        raise ResourceError(f"{final} keeps coming back", "end whatever else writes there")
+        raise _contended(final)
+
+    def _replace(self, final: Path, folder: Path) -> None:
+        """Rename a sealed folder into the place of what is there, which comes back on failure."""
+        for _ in range(_COMMIT_ATTEMPTS):
+            old = disk.move_aside(final, OLD)
+            try:
+                done = disk.rename_if_absent(folder, final)
+            except OSError:
+                if old is not None:
+                    disk.rename_if_absent(old, final)
+                raise
+            if old is not None:
+                disk.remove_tree(old)
+            if done:
+                return
+        raise _contended(final)
 
     def _lost(self, ref: ArtifactRef, folder: Path) -> Outcome:
         winner, ours = self.open(ref), read_manifest(folder)
@@ -216,3 +231,7 @@ class Store(Catalog):
 
     def _work_path(self, key: Key) -> Path:
         return self.root / WORK / f"{key.kind}-{key.version}"
+
+
+def _contended(path: Path) -> ResourceError:
+    return ResourceError(f"{path} keeps coming back", "end whatever else writes there")

@@ -13,6 +13,8 @@ from rrnet_cli.datasets.base import AnySet, OnError
 from rrnet_cli.progress import SilentReporter
 from rrnet_cli.settings import DataSettings
 
+RATE = 16_000
+
 
 class Notes(SilentReporter):
     """Keeps the notes."""
@@ -40,3 +42,9 @@ def ramp(height: int = 6, width: int = 6, level: int = 0) -> NDArray[np.uint8]:
     """A small RGB picture whose pixels all differ."""
     flat = (np.arange(height * width * 3) * 2 + level) % 256
     return flat.reshape(height, width, 3).astype(np.uint8)
+
+
+def sine(num: int = 800, rate: int = RATE) -> NDArray[np.float64]:
+    """A tone of 440 Hz whose first sample is not zero."""
+    wave: NDArray[np.float64] = 0.5 * np.sin(2 * np.pi * 440 * np.arange(1, num + 1) / rate)
+    return wave

@@ -75,6 +75,12 @@ def test_carve_of_equal_groups_is_close_to_the_fraction():
     assert [chosen[labels == c].sum() for c in range(10)] == [4] * 10
 
 
+def test_carve_takes_the_smallest_group_where_all_are_too_big():
+    groups = np.repeat([0, 1, 2], [5, 4, 6])
+    chosen = carve(np.zeros(15, dtype=np.int64), 0.1, rng(), groups)
+    assert (chosen == (groups == 1)).all()
+
+
 def test_roles_are_seeded_and_differ_between_seeds():
     one, again, other = (
         assign_roles(catalogue(), DataSettings(layout="image-folder", split_seed=seed))

@@ -30,6 +30,7 @@ ROW = {
     "date": "2024-01-02",
     "baseline_std": 4.5,
     "rrnet_std": 4.125,
+    "models": ["model/esc10@0123456789ab"],
 }
 
 
@@ -43,6 +44,7 @@ def report(backbone="logmel"):
         "backbone": backbone,
         "preset": "plus",
         "folds_or_seeds": "fold 1-5",
+        "runs": [{"model": "model/esc10@0123456789ab"}],
         "overall": {"metrics": rows},
     }
 

@@ -335,13 +335,28 @@ def network_settings(vectors) -> ExtractSettings:
     return ExtractSettings(
         data=DataSettings(layout="digits", limit=2, image_size=8),
         baseline=BaselineSettings(
-            backbone="resnet18", epochs=2, batch_size=10, feature_dim=512, precision="float32"
+            backbone="resnet18", epochs=2, batch_size=10, feature_dim=8, precision="float32"
         ),
         text=TextSettings(vectors=str(vectors)),
     )
 
 
-def test_interrupted_network_resumes_to_the_same_weights(tmp_path, network_settings):
+def small_network(settings, num_classes, seed):
+    """Stands in for a ResNet, whose checkpoints of 90 MB would be most of the test's time."""
+    import torch
+    from torch import nn
+
+    from rrnet_cli.features.vision import VisionNet
+
+    torch.manual_seed(seed)
+    layers = (nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    return VisionNet(
+        nn.Sequential(*layers, nn.Flatten()), 8, num_classes, settings.feature_dim, dropout=0.2
+    )
+
+
+def test_interrupted_network_resumes_to_the_same_weights(tmp_path, network_settings, monkeypatch):
+    monkeypatch.setattr("rrnet_cli.stages._network_baseline.build_baseline", small_network)
     whole = run(Store(tmp_path / "whole"), network_settings, None).artifact
     store = Store(tmp_path / "parts")
     with pytest.raises(KeyboardInterrupt):
@@ -354,7 +369,7 @@ def test_interrupted_network_resumes_to_the_same_weights(tmp_path, network_setti
         assert resumed.manifest.files[file].sha256 == whole.manifest.files[file].sha256
     history = resumed.table("history.parquet").to_pydict()
     assert history["epoch"] == [1, 2]
-    assert resumed.arrays("features.safetensors")["image"].shape == (60, 512)
+    assert resumed.arrays("features.safetensors")["image"].shape == (60, 8)
     assert resumed.manifest.summary["baseline"]["epochs"] == 2
     assert resumed.manifest.summary["baseline"]["precision"] == "float32"
 
