@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -91,11 +92,11 @@ def train(
         resume=resume,
         device=device,
     )
-    summary = outcome.artifact.manifest.summary
+    summary: Mapping[str, Any] = outcome.artifact.manifest.summary
     if outcome.cached:
         session.reporter.note(f"cached: {outcome.artifact.ref}")
     else:
-        best = ", ".join(f"{key} {value:.4f}" for key, value in summary["best"].items() if value)
+        best = ", ".join(f"{key} {value:.4f}" for key, value in summary["best"].items())
         session.reporter.note(
             f"{summary['parameters']:,} parameters, {summary['epochs']} epochs, "
             f"best {summary['best_epoch']}: {best}"

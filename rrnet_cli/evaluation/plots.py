@@ -154,8 +154,9 @@ def _figure(width: float, height: float, title: str) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # inches; titles stay clear of panels
+    figure = Figure(figsize=(width, height))
+    # Padding in inches: titles stay clear of panels.
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
     FigureCanvasAgg(figure)
     figure.suptitle(title)
     return figure

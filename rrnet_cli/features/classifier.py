@@ -117,7 +117,7 @@ def train_classifier(
     """
     reporter = reporter or SilentReporter()
     target = choose_device(device)
-    run = _Run(model, inputs, labels, roles, settings, seed, target)
+    run = TrainingRun(model, inputs, labels, roles, settings, seed, target)
     if workspace is not None:
         run.restore(workspace, resume)
     total, done = settings.epochs * len(run.fit), run.epochs * len(run.fit)
@@ -137,8 +137,11 @@ def train_classifier(
     return TrainedClassifier(model.eval(), tuple(run.history), run.precision)
 
 
-class _Run:
-    """One training: what changes from step to step, and what a checkpoint holds."""
+class TrainingRun:
+    """One training: what changes from step to step, and what a checkpoint holds.
+
+    `train_classifier` drives it; benchmarks do so step by step.
+    """
 
     def __init__(
         self,

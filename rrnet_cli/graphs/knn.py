@@ -24,6 +24,9 @@ Metric = Literal["cosine", "l2"]
 BLOCK_BYTES = 256 * 2**20
 """Size of one block of scores; the whole search needs about twice this beyond the features."""
 
+_REFINE_BYTES = 4 * 2**20
+"""Size of one piece of candidates in float64: small enough for a cache."""
+
 _MARGIN = 8
 """Candidates kept beyond k: float32 rounding near the k-th place cannot cost a neighbour."""
 
@@ -117,8 +120,7 @@ def _search(
     keys = _Keys(features, metric)
     candidates = min(k + _MARGIN, num_nodes - 1)
     rows = max(1, min(num_nodes, block_bytes // (4 * num_nodes)))
-    # Measuring candidates again gathers (rows, candidates, dim) float64 twice.
-    refine_rows = max(1, block_bytes // (16 * candidates * features.shape[1]))
+    refine_rows = max(1, _REFINE_BYTES // (8 * candidates * features.shape[1]))
     scores = torch.empty(rows, num_nodes)
     index = torch.empty(num_nodes, k, dtype=torch.int64)
     similarity = torch.empty(num_nodes, k)
@@ -132,7 +134,7 @@ def _search(
             for part in range(0, size, refine_rows):
                 here = slice(start + part, min(start + part + refine_rows, block.stop))
                 near = chosen[part : part + refine_rows]
-                index[here], similarity[here] = _nearest(features, here, near, k, metric)
+                index[here], similarity[here] = keys.nearest(here, near, k)
             task.advance(size)
     return Neighbours(index.numpy(), similarity.numpy())
 
@@ -141,11 +143,12 @@ class _Keys:
     """Nodes prepared so that one matrix product ranks them: a higher score is nearer."""
 
     def __init__(self, features: Tensor, metric: Metric) -> None:
+        self._features = features
         self._squares: Tensor | None = None
+        norms = torch.linalg.vector_norm(features, dim=1, dtype=torch.float64)
+        self._norms = norms.masked_fill(norms == 0, 1.0)
         if metric == "cosine":
-            norms = torch.linalg.vector_norm(features, dim=1, keepdim=True, dtype=torch.float64)
-            norms = norms.masked_fill(norms == 0, 1.0)
-            self._points = _divide(features, norms)
+            self._points = _divide(features, self._norms.unsqueeze(1))
         else:
             # Distances do not change under a shift, and their order not under a scale; centred
             # and scaled, |a|^2 + |b|^2 - 2ab neither cancels nor overflows.
@@ -160,6 +163,28 @@ class _Keys:
             return torch.mm(self._points[block], self._points.T, out=out)
         # -|a - b|^2 without |a|^2, which is the same all along a row.
         return torch.addmm(-self._squares, self._points[block], self._points.T, alpha=2, out=out)
+
+    def nearest(self, rows: slice, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Measure candidates (ascending ids) in float64 and keep the `k` nearest, nearest first.
+
+        Every sum runs over one candidate's own row, so equal vectors get equal bits.
+
+        Returns:
+            Ids (num_rows, k) int64 and similarities (num_rows, k) float32.
+        """
+        here = self._features[rows].double().unsqueeze(1)
+        near = self._features[candidates].double()
+        if self._squares is None:
+            lengths = self._norms[rows].unsqueeze(1) * self._norms[candidates]
+            cosine = near.mul_(here).sum(dim=2) / lengths
+            similarity = cosine.clamp(-1.0, 1.0).float()
+            key = -similarity
+        else:
+            distance = torch.linalg.vector_norm(near.sub_(here), dim=2)
+            similarity = (1.0 / (1.0 + distance)).float()
+            key = distance.float()
+        order = key.argsort(dim=1, stable=True)[:, :k]
+        return candidates.gather(1, order), similarity.gather(1, order)
 
 
 def _divide(features: Tensor, norms: Tensor) -> Tensor:
@@ -192,23 +217,3 @@ def select_highest(scores: Tensor, count: int) -> Tensor:
         taken = above | (level & (level.cumsum(dim=1, dtype=torch.int32) <= room))
         index[rows] = taken.nonzero()[:, 1].view(len(rows), count)
     return index
-
-
-def _nearest(
-    features: Tensor, rows: slice, candidates: Tensor, k: int, metric: Metric
-) -> tuple[Tensor, Tensor]:
-    """Measure candidates (ascending ids) in float64 and keep the `k` nearest, nearest first."""
-    here = features[rows].double().unsqueeze(1)
-    near = features[candidates].double()
-    if metric == "cosine":
-        # The norms again, summed as here: equal vectors get equal bits, whatever the block.
-        lengths = here.square().sum(dim=2).sqrt() * near.square().sum(dim=2).sqrt()
-        cosine = (here * near).sum(dim=2) / lengths.masked_fill(lengths == 0, 1.0)
-        key = -cosine.clamp(-1.0, 1.0).float()
-        similarity = -key
-    else:
-        distance = (here - near).square_().sum(dim=2).sqrt()
-        key = distance.float()
-        similarity = (1.0 / (1.0 + distance)).float()
-    order = key.argsort(dim=1, stable=True)[:, :k]
-    return candidates.gather(1, order), similarity.gather(1, order)

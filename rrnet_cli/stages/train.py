@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from rrnet_cli.errors import ConfigError, ResourceError
 from rrnet_cli.graphs.edges import parse_edge_key
@@ -22,10 +23,12 @@ from rrnet_cli.training.objectives import probabilities
 from rrnet_cli.training.problem import Problem, assemble
 
 if TYPE_CHECKING:
-    from rrnet_cli.store.artifact import Artifact, Draft
+    from rrnet_cli.store.artifact import Artifact
+    from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
 
 _WEIGHTS = "model.safetensors"
+_SCALE = TypeAdapter(tuple[float | None, float | None])
 
 
 def train(
@@ -105,14 +108,9 @@ def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -
         if name.startswith("edges/")
     }
     heterograph = from_tables({side: tensors[side].shape[0] for side in sides}, tables)
-    scale = summary.get("scale")
-    return assemble(
-        heterograph,
-        sides,
-        tensors,
-        (float(scale[0]), float(scale[1])) if scale else None,
-        settings.normalise,
-    )
+    low, high = _SCALE.validate_python(summary.get("scale") or (None, None))
+    scale = None if low is None or high is None else (low, high)
+    return assemble(heterograph, sides, tensors, scale, settings.normalise)
 
 
 def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.float32]:

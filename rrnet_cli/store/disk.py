@@ -109,13 +109,15 @@ def rename_if_absent(source: Path, target: Path) -> bool:
 
 
 def move_aside(path: Path, prefix: str) -> Path | None:
-    """Rename whatever is at `path` to a fresh hidden sibling; None when nothing was there."""
+    """Rename whatever is at `path` to a fresh hidden sibling; None when nothing was there.
+
+    The caller syncs the folder, with whatever it renames next.
+    """
     aside = path.with_name(f"{prefix}{path.name}-{secrets.token_hex(4)}")
     try:
         os.rename(path, aside)
     except FileNotFoundError:
         return None
-    sync_folder(path.parent)
     return aside
 
 

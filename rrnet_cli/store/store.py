@@ -164,7 +164,7 @@ class Store(Catalog):
             try:
                 build(draft)
             except OSError as error:
-                # What a stage reads is its own to explain; what it writes here, or a full disk, ours.
+                # What a stage reads is its own to explain; what it writes, or a full disk, is ours.
                 here = str(error.filename or "").startswith(str(folder))
                 if here or error.errno in disk.EXHAUSTED:
                     raise disk.storage_error("write", final, error) from error
@@ -226,8 +226,12 @@ class Store(Catalog):
         return Outcome(artifact, cached=True)
 
     def _move_aside(self, ref: ArtifactRef, prefix: str) -> Path | None:
-        with disk.storage_errors("move", self.path(ref)):
-            return disk.move_aside(self.path(ref), prefix)
+        path = self.path(ref)
+        with disk.storage_errors("move", path):
+            aside = disk.move_aside(path, prefix)
+            if aside is not None:
+                disk.sync_folder(path.parent)
+        return aside
 
     def _work_path(self, key: Key) -> Path:
         return self.root / WORK / f"{key.kind}-{key.version}"

@@ -34,7 +34,7 @@ class Recorder:
     def _on_paths(self, what: str, real: Any) -> Any:
         def record(*paths: Path, **options: Any) -> None:
             real(*paths, **options)
-            self._add(what, paths[-1])
+            self._add(what, paths[0 if what == "mkdir" else 1])
 
         return record
 

@@ -1,0 +1,115 @@
+"""Stage `train` on a real store: digits' pixels in, a model and its scores out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rrnet_cli.errors import ConfigError, ResourceError
+from rrnet_cli.progress import SilentReporter
+from rrnet_cli.recipes import load_recipe
+from rrnet_cli.settings import PLUS, GraphSettings, TrainSettings
+from rrnet_cli.stages.build_graph import build_graph
+from rrnet_cli.stages.extract import extract
+from rrnet_cli.stages.train import score, train
+from rrnet_cli.store.artifact import Artifact
+from rrnet_cli.store.store import Outcome, Store
+from tests import layouts
+
+QUIET = SilentReporter()
+PAPER = TrainSettings(epochs=3)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with a small graph of digits and one of ratings."""
+    root = tmp_path_factory.mktemp("store")
+    store = Store(root / "artifacts")
+    digits = load_recipe("digits")
+    data = digits.extract.data.model_copy(update={"limit": 8})
+    vectors = root / "vectors.txt"
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    vectors.write_text("".join(f"{w} {i} {i % 3} 1.5\n" for i, w in enumerate(words)))
+    text = digits.extract.text.model_copy(update={"vectors": str(vectors)})
+    settings = digits.extract.model_copy(update={"data": data, "text": text})
+    common = {"store": store, "reporter": QUIET}
+    features = extract(settings, data=None, name="digits", recipe="digits", **common)
+    graph = GraphSettings(k_intra=3, k_inter=4)
+    build_graph(graph, features=str(features.artifact.ref), name=None, **common)
+    layouts.main(["filmtrust", str(root / "filmtrust"), "--per-class", "4"])
+    ratings = load_recipe("filmtrust")
+    features = extract(
+        ratings.extract, data=root / "filmtrust", name="ratings", recipe=None, **common
+    )
+    graph = GraphSettings(intra="links", k_intra_right=0, inter="rated")
+    build_graph(graph, features=str(features.artifact.ref), name=None, **common)
+    return store
+
+
+def run(store: Store, settings: TrainSettings = PAPER, **options: object) -> Outcome:
+    arguments = {"graph": "digits", "name": None, "reporter": QUIET, **options}
+    return train(settings, store=store, **arguments)  # type: ignore[arg-type]
+
+
+def test_the_artifact_holds_weights_curve_and_summary(store: Store) -> None:
+    model = run(store).artifact
+    history = model.table("history.parquet").to_pydict()
+    assert history["epoch"] == [0, 1, 2, 3]
+    assert np.isnan(history["loss"][0]) and np.isfinite(history["loss"][1:]).all()
+    assert model.manifest.summary["best_epoch"] in history["epoch"]
+    assert model.ref.name == "digits-paper"
+    weights = model.tensors("model.safetensors")
+    assert model.manifest.summary["parameters"] == sum(w.numel() for w in weights.values())
+
+
+def test_same_settings_are_cached_and_any_other_setting_is_another_version(store: Store) -> None:
+    first = run(store)
+    assert run(store).cached and run(store, device="cpu").cached
+    other = run(store, PAPER.model_copy(update={"seed": 1}))
+    assert not other.cached and other.artifact.ref.version != first.artifact.ref.version
+
+
+def test_forced_training_gives_the_same_bytes(store: Store) -> None:
+    first = run(store).artifact.manifest.files["model.safetensors"].sha256
+    again = run(store, force=True)
+    assert not again.cached
+    assert again.artifact.manifest.files["model.safetensors"].sha256 == first
+
+
+@pytest.mark.parametrize("preset", [{}, PLUS], ids=["paper", "plus"])
+def test_scores_are_those_of_the_chosen_epoch(store: Store, preset: dict[str, object]) -> None:
+    settings = TrainSettings.model_validate({**preset, "epochs": 5})
+    model = run(store, settings).artifact
+    scores = score(store, model)
+    graph = store.resolve("graph", str(model.manifest.inputs["graph"]))
+    edges = graph.table("edges/image.inter.text.parquet").to_pandas().assign(score=scores)
+    chosen = edges[edges.role == "select"].sort_values(["src", "dst"], kind="stable")
+    best = chosen.loc[chosen.groupby("src").score.idxmax()]
+    assert best.target.mean() == pytest.approx(model.manifest.summary["best"]["select_top1"])
+
+
+def test_scores_of_ratings_are_on_the_scale(store: Store) -> None:
+    model = run(store, graph="ratings").artifact
+    scores = score(store, model)
+    graph = store.resolve("graph", "ratings")
+    assert len(scores) == graph.table("edges/user.inter.item.parquet").num_rows
+    assert scores.min() >= 0.5 and scores.max() <= 4.0
+
+
+def test_softmax_over_ratings_is_refused(store: Store) -> None:
+    with pytest.raises(ConfigError, match="softmax"):
+        run(store, TrainSettings(objective="softmax"), graph="ratings")
+
+
+def test_a_gpu_is_refused_in_one_sentence(store: Store) -> None:
+    with pytest.raises(ResourceError, match="cuda"):
+        run(store, device="cuda")
+
+
+def test_checkpoints_are_gone_after_the_commit(store: Store) -> None:
+    run(store)
+    left: list[Path] = list(store.root.glob(".work/**/*.safetensors"))
+    assert left == []
+    assert isinstance(run(store).artifact, Artifact)
