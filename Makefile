@@ -52,8 +52,7 @@ docs: $(STAMP) ## Renew the command reference in docs/cli.md
 	@"$(BIN)/python" -m rrnet_cli.cli.reference docs/cli.md
 
 bench: $(STAMP) ## Speed and memory, each against a named peer in the same run
-	@for bench in benchmarks/bench_*.py; do \
-	  test -e "$$bench" || { echo "no benchmarks yet"; break; }; \
+	@for bench in benchmarks/*.py; do \
 	  echo "== $$bench"; "$(BIN)/python" "$$bench"; \
 	done
 
