@@ -19,7 +19,7 @@ from rrnet_cli.errors import (
 if TYPE_CHECKING:
     from rrnet_cli.store.maintenance import Entry, Lineage
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(add_completion=False)
 
 Reference = Annotated[
     str, typer.Argument(metavar="REF", help="NAME, KIND/NAME, either with @VERSION, or a path.")

@@ -135,13 +135,14 @@ def _calibration(
     figure = _figure(5.6, 6.2, title)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot(limits, limits, color="black", linewidth=0.8, linestyle="--", label="perfect")
-    for key, name, colour in SIDES:
+    # the baseline is the wider line, so that it shows where RR-Net lies on it
+    for (key, name, colour), width in zip(SIDES, (4.0, 1.5), strict=True):
         count = np.asarray(tables[key]["count"])
         x, y = (np.asarray(tables[key][column])[count > 0] for column in keys)
-        upper.plot(x, y, marker="o", markersize=4, color=colour, label=name)
-        lower.plot(
-            x, count[count > 0] / count.sum(), marker="o", markersize=3, color=colour, label=name
-        )
+        share = count[count > 0] / count.sum()
+        style = {"marker": "o", "markersize": width + 2.5, "linewidth": width, "color": colour}
+        upper.plot(x, y, label=name, **style)
+        lower.plot(x, share, **style)
     upper.set(xlim=limits, ylim=limits, ylabel=labels[1])
     upper.legend()
     lower.set(xlabel=labels[0], ylabel="share of instances", ylim=(0.0, None))

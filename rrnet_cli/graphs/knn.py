@@ -24,8 +24,8 @@ Metric = Literal["cosine", "l2"]
 BLOCK_BYTES = 256 * 2**20
 """Size of one block of scores; the whole search needs about twice this beyond the features."""
 
-_REFINE_BYTES = 4 * 2**20
-"""Size of one piece of candidates in float64: small enough for a cache."""
+_REFINE_BYTES = 16 * 2**20
+"""Size of one piece of candidates in float64: small for the cache, large for the threads."""
 
 _MARGIN = 8
 """Candidates kept beyond k: float32 rounding near the k-th place cannot cost a neighbour."""

@@ -176,7 +176,8 @@ def _draw(draft: Draft, report: Mapping[str, Any], sources: Sequence[Source]) ->
     detail = report["overall"]["detail"]
     runs = report["runs"]
     title = f"{report['data']}, {report['backbone']}, preset {report['preset']}, {report['split']}"
-    over = f"{title}: {detail['n']:,} instances"
+    counted = "predictions" if report["overall"]["estimate"] == "mean" else "instances"
+    over = f"{title}: {detail['n']:,} {counted}"
     over += f" of {len(runs)} runs" if len(runs) > 1 else ""
     histories = [
         (run["label"], source.model.table("history.parquet").to_pydict())

@@ -37,7 +37,11 @@ def taken(run, rows):
     )
 
 
-@pytest.mark.parametrize("run", [class_run(gain=0.5), rating_run(gain=0.2)])
+@pytest.mark.parametrize(
+    "run",
+    # in resamples of twelve instances some of the five classes do not occur
+    [class_run(gain=0.5), class_run(num=12, classes=5), rating_run(gain=0.2)],
+)
 def test_columns_and_statistic_give_every_metric_of_a_resample(run):
     num = len(run.ids)
     draws = np.random.default_rng(9).integers(0, num, size=(20, num))

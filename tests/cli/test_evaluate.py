@@ -1,0 +1,98 @@
+"""`rrnet eval`, `compare` and `results` from end to end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rrnet_cli.cli.evaluate import current_commit, shown_command
+from rrnet_cli.store.store import Store
+from tests.stages.evaluations import (
+    class_problem,
+    run,
+    some_scores,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "artifacts")
+
+
+@pytest.fixture(autouse=True)
+def no_network_and_no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests are about figures; `monkeypatch.undo()` brings plots and the real score back."""
+    monkeypatch.setattr("rrnet_cli.stages.train.score", some_scores)
+    monkeypatch.setattr("rrnet_cli.stages.evaluate._draw", lambda *arguments: None)
+
+
+def test_the_published_command_has_no_absolute_path(tmp_path):
+    words = [
+        *("eval", "a b", "--artifacts", f"{tmp_path}/store", f"--save-results={tmp_path}/x/y.json"),
+        *("--config", "/somewhere/else/c.yaml", "--set", "k=/deep/down", "../up", "--seed", "3"),
+    ]
+    assert shown_command(words, tmp_path) == (
+        "rrnet eval 'a b' --artifacts store --save-results=x/y.json "
+        "--config c.yaml --set k=down ../up --seed 3"
+    )
+
+
+def test_no_checkout_no_commit(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert current_commit(tmp_path) is None
+    monkeypatch.setenv("PATH", "")
+    assert current_commit(tmp_path) is None
+
+
+def test_commands(store, invoke, monkeypatch):
+    """`eval`, `compare` and `results` from end to end."""
+    first, second = (class_problem(store, fold) for fold in (1, 2))
+    options = ("--artifacts", store.root, "--resamples", 100)
+    kept = Path("kept/esc10.json")
+    monkeypatch.setattr("sys.argv", ["rrnet", "eval", str(first), "--artifacts", str(store.root)])
+    done = invoke("eval", first, second, *options, "--save-results", kept)
+    assert done.code == 0, done.err
+    assert "top-1 accuracy (%), pooled" in done.out and "mean ± std" in done.out
+    rows = json.loads(kept.read_text())
+    assert [row["metric"] for row in rows] == ["top1"]
+    assert rows[0]["paper"] == 96.5 and rows[0]["best_peer"] is None
+    assert rows[0]["command"] == f"rrnet eval {first} --artifacts artifacts"
+    assert rows[0]["folds_or_seeds"] == "fold 1-2"
+
+    cached = invoke("--json", "eval", first, second, *options)
+    assert cached.json["cached"] and cached.json["overall"]["estimate"] == "pooled"
+    assert "cached" in cached.err
+
+    assert invoke("eval", second, *options).code == 0
+    both = invoke("compare", "toy-plus", second.name, "--artifacts", store.root)
+    assert both.code == 0 and "RR-Net against the first" in both.out
+
+    table = invoke("results", "kept", "--write", "table.md")
+    assert table.code == 0 and table.out.count("\n") == 3
+    assert Path("table.md").read_text().endswith(table.out)
+    assert "do not edit" in Path("table.md").read_text()
+    assert invoke("--json", "results", "kept").json["rows"] == rows
+
+    assert invoke("results", "nowhere").code == 3
+    assert invoke("eval", "nobody", *options).code == 4
+    assert invoke("eval", first, *options, "--split", "fit").code == 2
+    assert invoke("compare", "toy-plus", "--artifacts", store.root).code == 2
+
+
+def test_a_cached_evaluation_needs_no_torch(store):
+    model = class_problem(store)
+    run(store, model)
+    program = (
+        "import sys\n"
+        "from rrnet_cli.cli.app import run\n"
+        "code = run(sys.argv[1:])\n"
+        "assert code == 0, code\n"
+        "assert 'torch' not in sys.modules and 'dgl' not in sys.modules\n"
+    )
+    words = ["eval", str(model), "--artifacts", str(store.root), "--resamples", "200", "-q"]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,73 @@
+"""Interrupted by the command line's own signals, resumed by the same command: the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RRNET = [sys.executable, "-m", "rrnet_cli"]
+TRAIN = ["train", "digits", "--epochs", "150", "--set", "patience=null"]
+
+
+def rrnet(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*RRNET, "--artifacts", str(store), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def digest(store: Path) -> str:
+    (weights,) = store.glob("model/*/*/model.safetensors")
+    return hashlib.sha256(weights.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("vectors") / "vectors.txt"
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    path.write_text("".join(f"{word} {i} {i % 3} 1.5\n" for i, word in enumerate(words)))
+    return path
+
+
+def prepare(store: Path, vectors: Path) -> None:
+    extract = ["extract", "digits", "--limit", "10", "--name", "digits"]
+    assert rrnet(store, *extract, "--word-vectors", str(vectors)).returncode == 0
+    assert rrnet(store, "build-graph", "--k-intra", "3", "--k-inter", "5").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_train_resumes_to_the_same_bytes(
+    number: signal.Signals, status: int, tmp_path: Path, vectors: Path
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    prepare(whole, vectors)
+    prepare(broken, vectors)
+    assert rrnet(whole, *TRAIN).returncode == 0
+
+    child = subprocess.Popen(
+        [*RRNET, "--artifacts", str(broken), *TRAIN],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONFAULTHANDLER": "0"},
+    )
+    deadline = time.monotonic() + 60
+    while not list(broken.glob(".work/*/*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(number)
+    _, stderr = child.communicate(timeout=60)
+    assert child.returncode == status
+    assert "Traceback" not in stderr
+    assert not list(broken.glob("model/*/*/manifest.json")), "killed too late to be a test"
+
+    assert rrnet(broken, *TRAIN).returncode == 0
+    assert digest(broken) == digest(whole)
+    assert not list(broken.glob(".work/*/*.safetensors"))
