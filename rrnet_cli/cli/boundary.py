@@ -75,7 +75,10 @@ def _usage(error: BaseException) -> Failure:
     path = context.command_path if context is not None else "rrnet"
     message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
     code = int(error.exit_code)  # type: ignore[attr-defined]
-    return Failure("UsageError", message, f"see `{path} --help`", code)
+    hint = f"see `{path} --help`"
+    if message == "Missing command." and context is not None:
+        hint += f"; commands: {', '.join(context.command.commands)}"
+    return Failure("UsageError", message, hint, code)
 
 
 def _resource(error: BaseException) -> tuple[str, str] | None:

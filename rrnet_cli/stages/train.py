@@ -166,7 +166,7 @@ def _write(draft: Draft, network: Network, progress: Progress, features: Artifac
             }
         ),
     )
-    best = dict(progress.best_row)
+    best = {name: value for name, value in progress.best_row.items() if value is not None}
     draft.summary.update(
         {
             "task": features.manifest.summary["task"],
@@ -174,7 +174,7 @@ def _write(draft: Draft, network: Network, progress: Progress, features: Artifac
             "backbone": features.manifest.summary.get("backbone"),
             "parameters": count_parameters(network),
             "epochs": progress.epochs,
-            "best_epoch": int(best.pop("epoch") or 0),
+            "best_epoch": int(best.pop("epoch")),
             "best": best,
             "start": {k: v for k, v in progress.history[0].items() if k not in ("epoch", "loss")},
             "threads": torch.get_num_threads(),

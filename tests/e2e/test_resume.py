@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 RRNET = [sys.executable, "-m", "rrnet_cli"]
-TRAIN = ["train", "digits", "--epochs", "150", "--set", "patience=null"]
+TRAIN = ["train", "digits", "--epochs", "60", "--set", "patience=null"]
 
 
 def rrnet(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -27,17 +28,25 @@ def digest(store: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("vectors") / "vectors.txt"
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a small graph of digits."""
+    root = tmp_path_factory.mktemp("prepared")
+    path, store = root / "vectors.txt", root / "store"
     words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     path.write_text("".join(f"{word} {i} {i % 3} 1.5\n" for i, word in enumerate(words)))
-    return path
-
-
-def prepare(store: Path, vectors: Path) -> None:
     extract = ["extract", "digits", "--limit", "10", "--name", "digits"]
-    assert rrnet(store, *extract, "--word-vectors", str(vectors)).returncode == 0
+    assert rrnet(store, *extract, "--word-vectors", str(path)).returncode == 0
     assert rrnet(store, "build-graph", "--k-intra", "3", "--k-inter", "5").returncode == 0
+    return store
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Digest of the weights that a run without interruption gives."""
+    store = tmp_path_factory.mktemp("whole") / "store"
+    shutil.copytree(prepared, store)
+    assert rrnet(store, *TRAIN).returncode == 0
+    return digest(store)
 
 
 @pytest.mark.parametrize(
@@ -45,13 +54,10 @@ def prepare(store: Path, vectors: Path) -> None:
     [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)],
 )
 def test_train_resumes_to_the_same_bytes(
-    number: signal.Signals, status: int, tmp_path: Path, vectors: Path
+    number: signal.Signals, status: int, tmp_path: Path, prepared: Path, uninterrupted: str
 ) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    prepare(whole, vectors)
-    prepare(broken, vectors)
-    assert rrnet(whole, *TRAIN).returncode == 0
-
+    broken = tmp_path / "store"
+    shutil.copytree(prepared, broken)
     child = subprocess.Popen(
         [*RRNET, "--artifacts", str(broken), *TRAIN],
         stdout=subprocess.DEVNULL,
@@ -69,5 +75,5 @@ def test_train_resumes_to_the_same_bytes(
     assert not list(broken.glob("model/*/*/manifest.json")), "killed too late to be a test"
 
     assert rrnet(broken, *TRAIN).returncode == 0
-    assert digest(broken) == digest(whole)
+    assert digest(broken) == uninterrupted
     assert not list(broken.glob(".work/*/*.safetensors"))

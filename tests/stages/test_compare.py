@@ -68,3 +68,17 @@ def test_compare_refuses_what_has_nothing_in_common(store):
         compare(store, [str(o.artifact.ref) for o in (classes, ratings)])
     with pytest.raises(ConfigError, match="at least two"):
         compare(store, [str(classes.artifact.ref)])
+
+
+def test_compare_of_several_runs_goes_run_by_run(store):
+    outcomes = [
+        run(store, *(class_problem(store, seed=seed) for seed in seeds), name=f"seeds{seeds[0]}")
+        for seeds in ((0, 1), (3, 4))
+    ]
+    reports = [outcome.artifact.json("metrics.json")["overall"] for outcome in outcomes]
+    assert [report["estimate"] for report in reports] == ["mean", "mean"]
+    _, second = compare(store, [str(outcome.artifact.ref) for outcome in outcomes])
+    for name in ("macro_f1", "ece"):  # of these a mean over runs is not that of all together
+        first, other = (metric(report["metrics"], name)["rrnet"] for report in reports)
+        assert second["against_first"][name]["difference"] == pytest.approx(other - first)
+        assert second["against_first"][name]["n"] == reports[0]["metrics"][0]["n"]

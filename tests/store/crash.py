@@ -6,8 +6,9 @@
 * steps: child i dies right before the i-th operation on the file system, for all i there are;
 * moments: child i dies after a random time, COUNT times.
 
-The children have imported all they need, so that the time they live is spent in the store. It
-prints a JSON list with one line a child: the step or moment, and whether it was killed.
+Their parent has made an artifact before, so that the children need not import anything more and
+the time they live is spent in the store. It prints a JSON list with one line a child: where, the
+step or moment, and whether it was killed.
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ def at_moments(
 
 def main(template: str, folder: str, mode: str, force: str, count: str, seed: str) -> None:
     paths = Path(template), Path(folder)
+    work(paths[1] / "rehearsal", KEY, force=False)
     if mode == "steps":
         lives = at_steps(*paths, force == "force")
     else:

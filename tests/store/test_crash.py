@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,9 +80,12 @@ def test_killed_before_every_step_of_a_replacement(template: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("force", ["new", "force"])
 def test_killed_at_random_moments(template: Path, tmp_path: Path, force: str) -> None:
-    children = lives(template, tmp_path, "moments", force, 30, 1)
+    start = Path(shutil.copytree(template, tmp_path / "start"))
+    if force == "force":
+        Store(start).materialise(KEY, build_in_pieces)
+    children = lives(start, tmp_path / "roots", "moments", force, 30, 1)
     for child in children:
-        check_after_a_crash(Path(child["root"]), template)
+        check_after_a_crash(Path(child["root"]), start)
     assert sum(child["killed"] for child in children) >= 5
 
 
