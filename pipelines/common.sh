@@ -36,7 +36,7 @@ need_data() {
   fi
 }
 
-# keep_as NAME: leaves in `keep` the flag that keeps an evaluation's results, where RESULTS is given.
+# keep_as NAME: leaves in `keep` the flag that keeps an evaluation, where RESULTS is given.
 keep_as() {
   keep=()
   if [[ -n ${RESULTS:-} ]]; then

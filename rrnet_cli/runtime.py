@@ -13,7 +13,6 @@ from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # <malloc.h>
 _KEEP_BYTES = 512 * 2**20
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def prepare() -> None:
@@ -69,8 +68,8 @@ def limit_threads() -> int:
     Returns:
         The number of threads; an ``OMP_NUM_THREADS`` of the user is left alone.
     """
-    cores = usable_cores()
-    for variable in _THREAD_VARIABLES:
-        os.environ.setdefault(variable, str(cores))
-    given = os.environ["OMP_NUM_THREADS"].partition(",")[0]
-    return int(given) if given.isdigit() else cores
+    cores = os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+    # torch takes MKL's number where the two differ.
+    os.environ.setdefault("MKL_NUM_THREADS", cores)
+    given = cores.partition(",")[0]
+    return int(given) if given.isdigit() else usable_cores()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -41,7 +42,7 @@ def network_baseline(
         features=features,
         logits=logits,
         weights=trained.weights,
-        history=pa.Table.from_pylist(list(trained.history)),
+        history=_curve(trained.history),
         facts={"precision": trained.precision, "epochs": len(trained.history)},
     )
 
@@ -50,3 +51,14 @@ def _inputs(instances: AudioSet | ImageSet, settings: BaselineSettings) -> Input
     if isinstance(instances, AudioSet):
         return ClipInputs(instances.clips, CROP, settings.test_crops)
     return ImageInputs(instances.images, settings.augment)
+
+
+def _curve(history: Sequence[Mapping[str, float | None]]) -> pa.Table:
+    """One row an epoch; NaN where there are no instances to select on."""
+    columns = {name: [row[name] for row in history] for name in history[0]}
+    epochs = pa.array([int(epoch or 0) for epoch in columns.pop("epoch")], pa.int64())
+    curves = {
+        name: pa.array([float("nan") if value is None else value for value in column], pa.float64())
+        for name, column in columns.items()
+    }
+    return pa.table({"epoch": epochs, **curves})

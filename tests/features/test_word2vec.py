@@ -68,7 +68,7 @@ def test_every_format_gives_the_same_vectors(tmp_path, name):
     ("name", "content", "complaint"),
     [
         ("huge.bin", b"1000000000 8000\nthe \0\0\0\0", "promises 1,000,000,000 words"),
-        ("huge.bin.gz", gzip.compress(b"100000000 8000\nthe \0\0\0\0"), "cannot hold"),
+        ("huge.bin.gz", gzip.compress(b"100000000 8000\nthe \0\0\0\0", mtime=0), "cannot hold"),
         ("wide.txt", b"3 100000\nthe 1\n", "promises 3 words of 100000 numbers"),
         ("none.bin", b"0 5\n", "promises 0 words"),
         ("zero.bin", b"5 0\n\n\n\n\n\n\n", "promises 5 words of 0 numbers"),
