@@ -43,8 +43,8 @@ FILES = {
     "glove.txt": text(header=False),
     "glove-open-end.vec": text(header=False, end=""),
     "anything": binary(),
-    "w2v.bin.gz": gzip.compress(binary()),
-    "glove.txt.gz": gzip.compress(text(header=False)),
+    "w2v.bin.gz": gzip.compress(binary(), mtime=0),
+    "glove.txt.gz": gzip.compress(text(header=False), mtime=0),
 }
 
 
@@ -79,14 +79,18 @@ def test_every_format_gives_the_same_vectors(tmp_path, name):
         ("vectors.kv", binary(), "not read"),
         ("vectors.npy", binary(), "not read"),
         ("renamed.bin", pickle.dumps({"a": 1}) + b"\n", "neither a header nor"),
-        ("packed.bin", gzip.compress(binary()), "not called .gz"),
+        ("packed.bin", gzip.compress(binary(), mtime=0), "not called .gz"),
         ("plain.gz", binary(), "cannot be read"),
         ("cut.bin", binary()[:-30], "cannot be read"),
         ("cut-glove.txt", text(header=False)[:-4] + b"x 1\n", "cannot be read"),
         ("cut.txt", text()[:-60], "cannot be read"),
-        ("cut.bin.gz", gzip.compress(binary())[:-20], "cannot be read"),
+        ("cut.bin.gz", gzip.compress(binary(), mtime=0)[:-20], "cannot be read"),
         ("text-then-words.txt", text().replace(b"tick ", b"tick x"), "cannot be read"),
-        ("bomb.txt.gz", gzip.compress(b"a 1 2 3\n" * 10 + b"\n" * 50_000_000), "unpacks to more"),
+        (
+            "bomb.txt.gz",
+            gzip.compress(b"a 1 2 3\n" * 10 + b"\n" * 50_000_000, mtime=0),
+            "unpacks to more",
+        ),
     ],
 )
 def test_hostile_and_broken_files(tmp_path, name, content, complaint):
@@ -220,7 +224,7 @@ def test_damaged_package(tmp_path, monkeypatch):
 def test_gensim_data_is_read_but_its_module_never_run(tmp_path, monkeypatch):
     folder = tmp_path / "my-vectors-5"
     folder.mkdir()
-    (folder / "my-vectors-5.gz").write_bytes(gzip.compress(text()))
+    (folder / "my-vectors-5.gz").write_bytes(gzip.compress(text(), mtime=0))
     (folder / "__init__.py").write_text("raise RuntimeError('run')")
     monkeypatch.setenv("GENSIM_DATA_DIR", str(tmp_path))
     assert len(load_vectors("my-vectors-5")) == len(WORDS)
