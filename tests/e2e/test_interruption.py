@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import COMMAND, ROOT, run_command
+from tests.conftest import COMMAND, ROOT, hear_interrupts, run_command
 
 TRAIN = ("train", "--epochs", "20000", "--quiet")
 
@@ -26,6 +26,7 @@ def training(store: Path) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_interrupts,
     )
     deadline = time.monotonic() + 120
     while not any(store.glob(".work/*/*")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import signal
 import subprocess
@@ -12,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import hear_interrupts
 
 RRNET = [sys.executable, "-m", "rrnet_cli"]
 TRAIN = ["train", "digits", "--epochs", "60", "--set", "patience=null"]
@@ -63,7 +64,7 @@ def test_train_resumes_to_the_same_bytes(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONFAULTHANDLER": "0"},
+        preexec_fn=hear_interrupts,
     )
     deadline = time.monotonic() + 60
     while not list(broken.glob(".work/*/*.safetensors")) and time.monotonic() < deadline:
