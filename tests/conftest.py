@@ -55,7 +55,7 @@ def run_command(
 
 
 def hear_interrupts() -> None:
-    """For `preexec_fn`: a shell starts background jobs deaf to SIGINT, and children inherit that."""
+    """For `preexec_fn`: background jobs of a shell start deaf to SIGINT and pass that on."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
