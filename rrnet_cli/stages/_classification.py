@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -13,50 +11,14 @@ import pyarrow as pa
 from rrnet_cli.datasets.base import ROLE_NAMES, AudioSet, ImageSet
 from rrnet_cli.features.audio import logmel_statistics
 from rrnet_cli.features.linear import fit_linear, flatten_pixels, top1
-from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import ExtractSettings
+from rrnet_cli.stages._baseline import Baseline, Training
 from rrnet_cli.stages._text import TextSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rrnet_cli.store.draft import Draft
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a training needs besides data and settings.
-
-    Attributes:
-        workspace: Folder for checkpoints.
-        resume: Go on from a checkpoint there.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        reporter: Progress and notes.
-    """
-
-    workspace: Path
-    resume: bool
-    device: str
-    reporter: Reporter
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What a baseline says of every instance.
-
-    Attributes:
-        features: (num_instances, dim) float32.
-        logits: (num_instances, num_classes) float32.
-        weights: Of the baseline, by name.
-        history: One row an epoch; None for closed forms.
-        facts: More for the summary.
-    """
-
-    features: NDArray[np.float32]
-    logits: NDArray[np.float32]
-    weights: Mapping[str, Any]
-    history: pa.Table | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def write(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -13,17 +12,13 @@ from rrnet_cli.features.classifier import build_baseline, train_classifier
 from rrnet_cli.features.envnet import CROP
 from rrnet_cli.features.inference import apply
 from rrnet_cli.settings import BaselineSettings, ExtractSettings
-
-if TYPE_CHECKING:
-    from rrnet_cli.stages._classification import Baseline, Training
+from rrnet_cli.stages._baseline import Baseline, Training
 
 
 def network_baseline(
     instances: AudioSet | ImageSet, settings: ExtractSettings, training: Training
 ) -> Baseline:
     """Train the network on the fitted instances and run it over all."""
-    from rrnet_cli.stages._classification import Baseline
-
     inputs = _inputs(instances, settings.baseline)
     trained = train_classifier(
         build_baseline(settings.baseline, len(instances.class_names), settings.seed),

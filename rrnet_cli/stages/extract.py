@@ -17,6 +17,7 @@ from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import ExtractSettings
 from rrnet_cli.stages import _classification, _ratings, _text
+from rrnet_cli.stages._baseline import Training
 from rrnet_cli.store.artifact import Key
 from rrnet_cli.store.digests import fingerprint
 
@@ -114,7 +115,7 @@ def extract(
         if isinstance(loaded, RatingSet):
             _ratings.write(draft, loaded, settings, reporter)
         elif isinstance(loaded, AudioSet | ImageSet) and text is not None:
-            training = _classification.Training(
+            training = Training(
                 workspace=store.workspace(key),
                 resume=resume and not force,
                 device=device,
