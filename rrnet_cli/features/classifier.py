@@ -252,6 +252,8 @@ class TrainingRun:
     def _identity(self) -> dict[str, Any]:
         """What must not change between an interrupted run and its resumption."""
         identity = self.settings.model_dump(mode="json") | {"seed": self.seed}
+        # `auto` may mean another precision on another machine.
+        identity["precision"] = self.precision
         return identity | {"instances": len(self.inputs), "fitted": len(self.fit)}
 
     def _autocast(self) -> torch.autocast:

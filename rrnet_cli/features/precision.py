@@ -14,7 +14,9 @@ Precision = Literal["float32", "bfloat16"]
 GAINING = ("resnet18", "resnet50", "envnet")
 """Backbones that bfloat16 makes faster on a CPU; MobileNetV2's depthwise convolutions lose."""
 
-_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+_GAINING_FLAG = "amx_bf16"
+"""Processors with matrix tiles gain. With `avx512_bf16` alone autocast costs more than it saves;
+`benchmarks/extract_throughput.py --precision float32` and `bfloat16` show it."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -50,14 +52,14 @@ def choose_precision(wanted: str, backbone: str, device: torch.device) -> Precis
         return "bfloat16" if wanted == "bfloat16" else "float32"
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    return "bfloat16" if backbone in GAINING and cpu_has_bfloat16() else "float32"
+    return "bfloat16" if backbone in GAINING and cpu_gains_from_bfloat16() else "float32"
 
 
-def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor multiplies bfloat16 in hardware; False where that cannot be told."""
+def cpu_gains_from_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether bfloat16 is faster than float32 here; False where that cannot be told."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
     flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return not _BFLOAT16_FLAGS.isdisjoint(flags.split())
+    return _GAINING_FLAG in flags.split()

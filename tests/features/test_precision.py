@@ -9,7 +9,7 @@ import torch
 
 from rrnet_cli.errors import ConfigError, ResourceError
 from rrnet_cli.features import precision
-from rrnet_cli.features.precision import choose_device, choose_precision, cpu_has_bfloat16
+from rrnet_cli.features.precision import choose_device, choose_precision, cpu_gains_from_bfloat16
 
 CPU = torch.device("cpu")
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        ("fpu avx512f avx512_bf16", True),
+        ("fpu avx512f avx512_bf16", False),
         ("fpu amx_bf16 amx_tile", True),
         ("fpu avx512f amx_tile", False),
         ("", False),
@@ -25,11 +25,9 @@ CPU = torch.device("cpu")
 )
 def test_the_processor_is_asked(tmp_path: Path, flags: str, expected: bool) -> None:
     cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(
-        f"processor\t: 0\nmodel name\t: avx512_bf16 in name only\nflags\t: {flags}\n"
-    )
-    assert cpu_has_bfloat16(cpuinfo) is expected
-    assert not cpu_has_bfloat16(tmp_path / "missing")
+    cpuinfo.write_text(f"processor\t: 0\nmodel name\t: amx_bf16 in name only\nflags\t: {flags}\n")
+    assert cpu_gains_from_bfloat16(cpuinfo) is expected
+    assert not cpu_gains_from_bfloat16(tmp_path / "missing")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +43,7 @@ def test_the_processor_is_asked(tmp_path: Path, flags: str, expected: bool) -> N
 def test_auto_takes_what_is_faster(
     monkeypatch: pytest.MonkeyPatch, backbone: str, capable: bool, expected: str
 ) -> None:
-    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: capable)
+    monkeypatch.setattr(precision, "cpu_gains_from_bfloat16", lambda: capable)
     assert choose_precision("auto", backbone, CPU) == expected
 
 
