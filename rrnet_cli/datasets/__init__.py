@@ -36,7 +36,7 @@ def open_dataset(
     if settings.subset is not None and settings.layout != "esc":
         raise ConfigError(
             f"the layout {settings.layout} has no subset {settings.subset!r}",
-            "leave out --subset",
+            "leave out --set data.subset",
         )
     if settings.layout in ("esc", "audio-folder", "audio-manifest"):
         from rrnet_cli.datasets.audio import open_audio

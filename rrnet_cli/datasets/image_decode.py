@@ -167,7 +167,7 @@ class PictureArray:
             have, want = (f"{s[1]} × {s[0]}" for s in (pixels.shape, self.images.shape[1:]))
             return InputError(
                 f"{name} is {have} pixels, but {self.first} is {want}",
-                "give all pictures one size with --image-size",
+                "give all pictures one size with --set data.image_size=32",
             )
         self.images[row] = pixels
         return None
@@ -211,7 +211,7 @@ def allocate(num: int, height: int, width: int) -> NDArray[np.uint8]:
     if needed > psutil.virtual_memory().total:
         raise ResourceError(
             f"{num:,} pictures of {width} × {height} pixels need {needed / 2**30:.1f} GiB",
-            "choose a smaller --image-size, or fewer instances with --limit",
+            "choose a smaller --set data.image_size, or fewer instances with --limit",
         )
     return np.empty((num, height, width, 3), dtype=np.uint8)
 

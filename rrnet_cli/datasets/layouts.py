@@ -140,7 +140,9 @@ def locate_esc(data: Path | None, settings: DataSettings, on_error: OnError) -> 
     if settings.subset == "esc10":
         chosen = np.char.lower(column["esc10"]) == "true"
         if not chosen.any():
-            raise InputError("meta/esc50.csv marks no clip as ESC-10", "leave out --subset esc10")
+            raise InputError(
+                "meta/esc50.csv marks no clip as ESC-10", "leave out --set data.subset=esc10"
+            )
     labels, names = _esc_labels(column["target"][chosen], column["category"][chosen])
     skips = Skips(on_error, "meta/esc50.csv")
     catalogue = Catalogue(
