@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 
 from rrnet_cli.models.layers import MLP, Init
@@ -150,14 +149,3 @@ class RRNet(nn.Module):
 def count_parameters(model: nn.Module) -> int:
     """Number of trainable scalars."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
-@torch.no_grad()
-def edge_logits(model: RRNet, inputs: GraphInputs) -> Tensor:
-    """Logits in evaluation mode: (num_inter_edges,); the model's mode is restored."""
-    was_training = model.training
-    model.eval()
-    try:
-        return model(inputs)
-    finally:
-        model.train(was_training)

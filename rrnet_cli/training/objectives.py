@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rrnet_cli.training.problem import SELECT, Problem
+from rrnet_cli.datasets.base import SELECT
+from rrnet_cli.training.problem import Problem
 
 
 def edge_cross_entropy(logits: Tensor, target: Tensor, reduction: str) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from rrnet_cli.datasets.base import FIT
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from rrnet_cli.settings import TrainSettings
 
-FIT, SELECT, TEST = 0, 1, 2
 PRIOR_MARGIN = 0.01
 """A prior rating enters as a logit of [margin, 1 - margin], so that no pair starts at infinity."""
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rrnet_cli.models.relation import Relation
-from rrnet_cli.models.rrnet import GraphInputs, RRNet, Shape, count_parameters, edge_logits
+from rrnet_cli.models.rrnet import GraphInputs, RRNet, Shape, count_parameters
 
 from .graphs import Toy, toy
 from .literal import Literal
@@ -117,16 +117,6 @@ def test_extra_edge_attributes_enter_the_encoder() -> None:
     net = RRNet(Shape.of(with_extra), ["inter"], hidden=8).double()
     changed = GraphInputs(inputs.relations, inputs.node_feat, {"inter": extra["inter"] + 1})
     assert not torch.allclose(net(with_extra), net(changed))
-
-
-def test_edge_logits_ignores_dropout_and_restores_the_mode() -> None:
-    example = toy(4)
-    net = network(example, ["intra", "inter"], dropout=0.5, residual=True)
-    net.train()
-    first, second = edge_logits(net, example.inputs()), edge_logits(net, example.inputs())
-    torch.testing.assert_close(first, second, rtol=0, atol=0)
-    assert net.training
-    assert not torch.equal(net(example.inputs()), first)
 
 
 def test_parameter_count_of_the_paper_s_network() -> None:

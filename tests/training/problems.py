@@ -5,8 +5,9 @@ from __future__ import annotations
 import dgl
 import torch
 
+from rrnet_cli.datasets.base import FIT, SELECT, TEST
 from rrnet_cli.settings import TrainSettings
-from rrnet_cli.training.problem import FIT, SELECT, TEST, Problem, assemble
+from rrnet_cli.training.problem import Problem, assemble
 
 SIDES = ("image", "text")
 

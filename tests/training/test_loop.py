@@ -155,3 +155,14 @@ def test_test_targets_change_nothing(case: str) -> None:
     # the same change on fitted edges is seen: the test above can fail
     poisoned.target[poisoned.role == 0] = torch.rand(int((poisoned.role == 0).sum()))
     assert not same(first, run(poisoned, settings, None))
+
+
+def test_prediction_ignores_dropout() -> None:
+    problem = classification()
+    settings = small(**PLUS_SMALL, objective="softmax")
+    network, _ = run(problem, settings, None)
+    network.train()
+    assert torch.equal(network.predict(problem), network.predict(problem))
+    network.train()
+    known = problem.shown_at_rest(settings)
+    assert not torch.equal(network(problem, known), network(problem, known))

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from rrnet_cli.datasets.base import SELECT
 from rrnet_cli.training import objectives
-from rrnet_cli.training.problem import SELECT
 
 from .problems import classification, rating
 

@@ -4,7 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrnet_cli.training.problem import FIT, TEST, by_owner, standardise
+from rrnet_cli.datasets.base import FIT, TEST
+from rrnet_cli.training.problem import by_owner, standardise
 
 from .problems import PLUS_SMALL, classification, rating, small
 
