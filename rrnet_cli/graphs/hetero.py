@@ -1,16 +1,9 @@
-"""Edge tables to a DGL heterograph and back, losslessly.
-
-DGL is imported here, after its backend has been chosen in the environment: otherwise its first
-import writes a configuration file into the home directory and talks about it.
-"""
+"""Edge tables to a DGL heterograph and back, losslessly."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-os.environ.setdefault("DGLBACKEND", "pytorch")
 
 import dgl
 import numpy as np

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import hear_interrupts
 
 RRNET = [sys.executable, "-m", "rrnet_cli"]
-TRAIN = ["train", "digits", "--epochs", "60", "--set", "patience=null"]
+TRAIN = ["train", "digits", "--epochs", "200", "--set", "patience=null"]
 
 
 def rrnet(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -80,20 +79,31 @@ def test_interrupted_and_resumed_equals_uninterrupted_to_the_bit(case: str, tmp_
 
 
 _CHILD = """
-import sys; from pathlib import Path
-from tests.training.problems import classification, small, PLUS_SMALL
-from tests.training.test_loop import run
-run(classification(), small(epochs=400, objective="softmax", **PLUS_SMALL), Path(sys.argv[1]))
+import sys, time
+from pathlib import Path
+from tests.training import test_loop as here
+
+class Stalling(here.InterruptingReporter):
+    def advance(self, steps=1, status=""):
+        self.left -= 1
+        if self.left == 0:  # far from the end, however late the kill comes
+            print("stalled", flush=True)
+            time.sleep(300)
+
+settings = here.small(epochs=40, objective="softmax", **here.PLUS_SMALL)
+here.loop.fit(here.classification(), settings, workspace=Path(sys.argv[1]), resume=True,
+              reporter=Stalling(7))
 """
 
 
 def test_a_killed_process_resumes_to_the_same_weights(tmp_path: Path) -> None:
     settings = small(epochs=40, objective="softmax", **PLUS_SMALL)
-    child = subprocess.Popen([sys.executable, "-c", _CHILD, str(tmp_path)], cwd=Path.cwd())
-    while child.poll() is None and len(list(tmp_path.glob("*.safetensors"))) < 2:
-        pass
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
+    command = [sys.executable, "-c", _CHILD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None and child.stdout.readline() == "stalled\n"
+        child.send_signal(signal.SIGKILL)
+    restored = checkpoints.load(tmp_path)
+    assert restored is not None and restored[1]["epochs"] == 7
     resumed = run(classification(), settings, tmp_path)
     assert same(resumed, run(classification(), settings, None))
 
