@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ from rrnet_cli.datasets.base import FIT, SELECT
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.features.batches import ImageInputs, Inputs, chunks, split_batches
 from rrnet_cli.features.network import BaselineNet
-from rrnet_cli.features.precision import choose_device, choose_precision
+from rrnet_cli.features.precision import Precision, autocast, choose_device, choose_precision
+from rrnet_cli.features.schedule import learning_rate
 from rrnet_cli.features.vision import VisionNet, build_vision
 from rrnet_cli.progress import Reporter, SilentReporter
 from rrnet_cli.training import checkpoints
@@ -166,7 +168,6 @@ class TrainingRun:
             model.set_normalisation(*inputs.channel_statistics(self.fit))
         self.inputs, self.labels, self.seed = inputs, torch.from_numpy(labels.copy()), seed
         self.settings, self.device = settings, device
-        self.precision = choose_precision(settings.precision, settings.backbone, device)
         self.optimizer = torch.optim.SGD(
             model.parameters(),
             lr=settings.lr,
@@ -177,6 +178,17 @@ class TrainingRun:
         )
         self.epochs = 0
         self.history: list[Row] = []
+
+    @cached_property
+    def precision(self) -> Precision:
+        """As the settings say; for ``auto`` that of the checkpoint, else what is faster here."""
+
+        def batch() -> Tensor:
+            index = self.fit[: self.settings.batch_size]
+            return self.inputs.train_batch(index, np.random.default_rng(0)).to(self.device)
+
+        steps = self.settings.epochs * len(self.fit) // self.settings.batch_size
+        return choose_precision(self.settings.precision, self.model, batch, steps)
 
     def train_epoch(self) -> Iterator[tuple[int, float]]:
         """Train one epoch; yields size and loss after each step, and adds a row at the end."""
@@ -202,7 +214,7 @@ class TrainingRun:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
+        with autocast(self.device, self.precision):
             logits = self.model(batch)
         loss = functional.cross_entropy(logits.float(), target)
         value = loss.item()
@@ -222,7 +234,7 @@ class TrainingRun:
             return
         self.model.eval()
         right = 0
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), autocast(self.device, self.precision):
             for index in chunks(self.select, self.settings.batch_size):
                 logits = self.model(self.inputs.test_batch(index, views=1).to(self.device))
                 right += int((logits.argmax(1).cpu() == self.labels[index]).sum())
@@ -242,6 +254,8 @@ class TrainingRun:
             checkpoints.clear(workspace)
             return
         tensors, meta = restored
+        if self.settings.precision == "auto":
+            self.precision = meta["run"]["precision"]
         _require_same_run(meta["run"], self._identity())
         self.model.load_state_dict(
             {k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}
@@ -252,26 +266,8 @@ class TrainingRun:
     def _identity(self) -> dict[str, Any]:
         """What must not change between an interrupted run and its resumption."""
         identity = self.settings.model_dump(mode="json") | {"seed": self.seed}
-        # `auto` may mean another precision on another machine.
         identity["precision"] = self.precision
         return identity | {"instances": len(self.inputs), "fitted": len(self.fit)}
-
-    def _autocast(self) -> torch.autocast:
-        enabled = self.precision == "bfloat16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
-
-
-def learning_rate(settings: BaselineSettings, epoch: int, fraction: float = 0.0) -> float:
-    """The rate at `fraction` (0 to 1) of the 0-based `epoch`.
-
-    ``step`` is EnvNet's: x0.1 after 50 % and again after 75 % of the epochs. ``cosine`` falls to
-    zero at the end, a little each step.
-    """
-    if settings.schedule == "step":
-        return settings.lr * 0.1 ** sum(epoch >= part * settings.epochs for part in (0.5, 0.75))
-    if settings.schedule == "cosine":
-        return settings.lr * 0.5 * (1 + math.cos(math.pi * (epoch + fraction) / settings.epochs))
-    return settings.lr
 
 
 def _require_same_run(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import copy
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from rrnet_cli.errors import ConfigError, ResourceError
 
 Precision = Literal["float32", "bfloat16"]
 
-GAINING = ("resnet18", "resnet50", "envnet")
-"""Backbones that bfloat16 makes faster on a CPU; MobileNetV2's depthwise convolutions lose."""
+GAIN = 1.1
+"""How much faster bfloat16 must be to be chosen: less is within the noise of the measurement."""
 
-_GAINING_FLAG = "amx_bf16"
-"""Processors with matrix tiles gain. With `avx512_bf16` alone autocast costs more than it saves;
-`benchmarks/extract_throughput.py --precision float32` and `bfloat16` show it."""
+ROUNDS = 3
+"""Timed steps in each precision, in turn; the fastest of each counts."""
+
+WORTH_MEASURING = 100
+"""Steps of a training that repay the eight of a measurement."""
+
+_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
+"""What a processor that multiplies bfloat16 itself says of itself. Whether it gains from it differs
+between two that both have `avx512_bf16` (here once 0.8 times float32's speed, once 1.3 times), and
+between networks (MobileNetV2's depthwise convolutions lose), so it is measured."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -40,26 +52,65 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_precision(wanted: str, backbone: str, device: torch.device) -> Precision:
-    """Resolve ``auto``: bfloat16 where backbone and processor gain from it.
+def choose_precision(
+    wanted: str, model: nn.Module, batch: Callable[[], Tensor], steps: int
+) -> Precision:
+    """Resolve ``auto``: bfloat16 where this network gains from it on this device.
 
     Args:
         wanted: ``auto``, ``float32`` or ``bfloat16``; the latter two are obeyed.
-        backbone: Name of the network.
-        device: Where it is trained.
+        model: On the device where it is trained; neither its weights nor its statistics change.
+        batch: Gives a batch of training; called only where a measurement is needed.
+        steps: Of the whole training: a short one does not repay a measurement and is float32.
     """
     if wanted != "auto":
         return "bfloat16" if wanted == "bfloat16" else "float32"
-    if device.type == "cuda":
+    if next(model.parameters()).device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    return "bfloat16" if backbone in GAINING and cpu_gains_from_bfloat16() else "float32"
+    if steps < WORTH_MEASURING or not has_bfloat16():
+        return "float32"
+    step = probe(model, batch())
+    return "bfloat16" if gain_of_bfloat16(step) >= GAIN else "float32"
 
 
-def cpu_gains_from_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether bfloat16 is faster than float32 here; False where that cannot be told."""
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context in which a network computes in `precision`."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def probe(model: nn.Module, batch: Tensor) -> Callable[[Precision], None]:
+    """Forward and backward of a copy of `model` on `batch`, in the given precision."""
+    copied = copy.deepcopy(model).train()
+    target = torch.zeros(len(batch), dtype=torch.long, device=batch.device)
+
+    def step(precision: Precision) -> None:
+        copied.zero_grad(set_to_none=True)
+        with torch.random.fork_rng(devices=[]), autocast(batch.device, precision):
+            logits = copied(batch)
+        functional.cross_entropy(logits.float(), target).backward()
+
+    return step
+
+
+def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor multiplies bfloat16 itself; False where that cannot be told."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
     flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return _GAINING_FLAG in flags.split()
+    return not _FLAGS.isdisjoint(flags.split())
+
+
+def gain_of_bfloat16(
+    step: Callable[[Precision], object], clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Seconds of a float32 step over those of a bfloat16 step."""
+    both: tuple[Precision, Precision] = ("float32", "bfloat16")
+    seconds: dict[Precision, list[float]] = {precision: [] for precision in both}
+    for _ in range(1 + ROUNDS):  # the first of each warms up
+        for precision in both:
+            start = clock()
+            step(precision)
+            seconds[precision].append(clock() - start)
+    return min(seconds["float32"][1:]) / min(seconds["bfloat16"][1:])

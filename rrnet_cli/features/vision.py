@@ -15,6 +15,7 @@ from torchvision import models
 
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.features.network import BaselineNet
+from rrnet_cli.features.trimmed import trim
 
 VisionBackbone = Literal["resnet18", "resnet50", "mobilenet_v2"]
 Stem = Literal["imagenet", "cifar"]
@@ -50,7 +51,7 @@ class VisionNet(BaselineNet):
         super().__init__()
         self.feature_dim = feature_dim
         self.num_classes = num_classes
-        self.trunk = trunk
+        self.trunk = trim(trunk)
         self.bottleneck = nn.Identity() if width == feature_dim else nn.Linear(width, feature_dim)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(feature_dim, num_classes)

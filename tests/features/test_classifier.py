@@ -17,11 +17,12 @@ from torch.nn import functional
 
 from rrnet_cli.datasets.base import FIT, SELECT, TEST
 from rrnet_cli.errors import ConfigError, InputError
+from rrnet_cli.features import classifier
 from rrnet_cli.features.batches import ImageInputs
 from rrnet_cli.features.classifier import (
     TrainedClassifier,
+    TrainingRun,
     build_baseline,
-    learning_rate,
     train_classifier,
 )
 from rrnet_cli.features.inference import apply
@@ -101,14 +102,6 @@ def test_one_run_is_the_plain_loop(backbone: str, schedule: str) -> None:
                 p.sub_(rate * (grad + 0.9 * v if backbone == "envnet" else v))
     for name, value in theirs.state_dict().items():
         torch.testing.assert_close(net.state_dict()[name], value, rtol=1e-4, atol=1e-5)
-
-
-def test_the_step_schedule_falls_in_the_recipes_epochs() -> None:
-    """x0.1 from epoch 301 and from 451 of 600, counted from 1."""
-    settings = tiny_settings(schedule="step", epochs=600, lr=0.01)
-    rates = {epoch: learning_rate(settings, epoch - 1) for epoch in (1, 300, 301, 450, 451, 600)}
-    wanted = {1: 0.01, 300: 0.01, 301: 0.001, 450: 0.001, 451: 0.0001, 600: 0.0001}
-    assert rates == pytest.approx(wanted)
 
 
 def test_same_seed_same_weights_other_seed_other_weights() -> None:
@@ -298,6 +291,24 @@ def test_bfloat16_trains_float32_weights() -> None:
     assert trained.precision == "bfloat16"
     assert trained.weights["conv.weight"].dtype == torch.float32
     assert trained.select_top1 > 0.9
+
+
+def test_a_resumed_run_keeps_the_precision_that_auto_once_chose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a new measurement would say."""
+    chosen = []
+    for answer in ("bfloat16", "float32"):
+        monkeypatch.setattr(classifier, "choose_precision", lambda *_, a=answer: a)
+        run = TrainingRun(
+            tiny_net(), *tiny_images(), tiny_settings(precision="auto"), 0, torch.device("cpu")
+        )
+        run.restore(tmp_path, resume=True)
+        for _ in run.train_epoch():
+            pass
+        run.checkpoint(tmp_path)
+        chosen.append(run.precision)
+    assert chosen == ["bfloat16", "bfloat16"] and run.epochs == 2
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100])

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from rrnet_cli.errors import ConfigError, ResourceError
 from rrnet_cli.features import precision
-from rrnet_cli.features.precision import choose_device, choose_precision, cpu_gains_from_bfloat16
+from rrnet_cli.features.precision import (
+    GAIN,
+    WORTH_MEASURING,
+    choose_device,
+    choose_precision,
+    gain_of_bfloat16,
+    has_bfloat16,
+    probe,
+)
+from tests.features.tiny import tiny_images, tiny_net
 
 CPU = torch.device("cpu")
+
+
+def no_batch() -> torch.Tensor:
+    return pytest.fail("nothing was to be measured")
+
+
+def batch() -> torch.Tensor:
+    inputs, _, _ = tiny_images()
+    return inputs.test_batch(np.arange(8))
 
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        ("fpu avx512f avx512_bf16", False),
+        ("fpu avx512f avx512_bf16", True),
         ("fpu amx_bf16 amx_tile", True),
         ("fpu avx512f amx_tile", False),
         ("", False),
@@ -26,31 +45,56 @@ CPU = torch.device("cpu")
 def test_the_processor_is_asked(tmp_path: Path, flags: str, expected: bool) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nmodel name\t: amx_bf16 in name only\nflags\t: {flags}\n")
-    assert cpu_gains_from_bfloat16(cpuinfo) is expected
-    assert not cpu_gains_from_bfloat16(tmp_path / "missing")
+    assert has_bfloat16(cpuinfo) is expected
+    assert not has_bfloat16(tmp_path / "missing")
 
 
 @pytest.mark.parametrize(
-    ("backbone", "capable", "expected"),
-    [
-        ("resnet18", True, "bfloat16"),
-        ("resnet50", True, "bfloat16"),
-        ("envnet", True, "bfloat16"),
-        ("mobilenet_v2", True, "float32"),
-        ("resnet18", False, "float32"),
-    ],
+    ("gain", "expected"), [(GAIN + 0.01, "bfloat16"), (GAIN - 0.01, "float32")]
 )
 def test_auto_takes_what_is_faster(
-    monkeypatch: pytest.MonkeyPatch, backbone: str, capable: bool, expected: str
+    monkeypatch: pytest.MonkeyPatch, gain: float, expected: str
 ) -> None:
-    monkeypatch.setattr(precision, "cpu_gains_from_bfloat16", lambda: capable)
-    assert choose_precision("auto", backbone, CPU) == expected
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "gain_of_bfloat16", lambda step: gain)
+    assert choose_precision("auto", tiny_net(), batch, WORTH_MEASURING) == expected
+
+
+@pytest.mark.parametrize(("capable", "steps"), [(True, WORTH_MEASURING - 1), (False, 10**6)])
+def test_auto_does_not_measure_in_vain(
+    monkeypatch: pytest.MonkeyPatch, capable: bool, steps: int
+) -> None:
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: capable)
+    assert choose_precision("auto", tiny_net(), no_batch, steps) == "float32"
 
 
 @pytest.mark.parametrize("wanted", ["float32", "bfloat16"])
-@pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v2"])
-def test_a_wish_is_obeyed(wanted: str, backbone: str) -> None:
-    assert choose_precision(wanted, backbone, CPU) == wanted
+def test_a_wish_is_obeyed(wanted: str) -> None:
+    assert choose_precision(wanted, tiny_net(), no_batch, 10**6) == wanted
+
+
+def test_the_gain_is_of_the_fastest_steps_after_a_warm_up() -> None:
+    seconds = {"float32": iter([90, 4, 5, 6]), "bfloat16": iter([0.1, 9, 2, 3])}
+    now = 0.0
+
+    def step(which: str) -> None:
+        nonlocal now
+        now += next(seconds[which])
+
+    assert gain_of_bfloat16(step, clock=lambda: now) == pytest.approx(4 / 2)
+
+
+def test_probing_changes_neither_the_network_nor_the_generator() -> None:
+    net = tiny_net()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    state = torch.get_rng_state()
+    step = probe(net, batch())
+    for which in ("float32", "bfloat16"):
+        step(which)
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert all(parameter.grad is None for parameter in net.parameters())
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
