@@ -135,7 +135,20 @@ class TrainSettings(Settings):
     weight_decay: float = Field(5e-4, ge=0)
     epochs: Positive = 500
     patience: Positive | None = Field(None, description="Epochs without gain before stopping.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="cosine: rises over 5 % of the epochs, falls to 0 at the end."
+    )
+    average: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Decay of a moving average of the weights; it is what is kept.",
+    )
     seed: int = Field(0, ge=0)
+    attributes: Literal["learned", "degree"] = Field(
+        "learned",
+        description="Ratings: users and items are learned vectors, or how often they are rated.",
+    )
     normalise: Literal["none", "standard"] = Field(
         "standard", description="Raw node features as they are, or standardised a column."
     )
@@ -144,6 +157,9 @@ class TrainSettings(Settings):
     )
     prior: Literal["none", "input", "residual"] = "none"
     context: bool = Field(False, description="Known targets of fitted instances as edge input.")
+    refit_prior: bool = Field(
+        False, description="Ratings: the bias model is fitted anew on the shown ratings of a step."
+    )
     mask_rate: float = Field(0.5, gt=0, le=1, description="Fitted instances masked an epoch.")
     edge_weight: bool = Field(False, description="Similarity as an input of intra-edges.")
     objective: Literal["bce", "softmax"] = "bce"
@@ -161,6 +177,7 @@ PLUS: dict[str, object] = {
     "patience": 30,
     "prior": "residual",
     "context": True,
+    "refit_prior": True,
     "edge_weight": True,
     "objective": "softmax",
     "residual": True,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from rrnet_cli.errors import ConfigError, ResourceError
+from rrnet_cli.features.rating_bias import RatingTable, fit_bias
 from rrnet_cli.graphs.edges import parse_edge_key
 from rrnet_cli.graphs.hetero import from_tables
 from rrnet_cli.models.rrnet import count_parameters
@@ -20,15 +21,18 @@ from rrnet_cli.store.artifact import Key
 from rrnet_cli.training.loop import Progress, fit
 from rrnet_cli.training.network import Network
 from rrnet_cli.training.objectives import probabilities
-from rrnet_cli.training.problem import Problem, assemble
+from rrnet_cli.training.problem import Problem, Refit, assemble, degrees
 
 if TYPE_CHECKING:
+    import dgl
+
     from rrnet_cli.store.artifact import Artifact
     from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
 
 _WEIGHTS = "model.safetensors"
 _SCALE = TypeAdapter(tuple[float | None, float | None])
+_DAMPINGS = TypeAdapter(dict[str, float])
 
 
 def train(
@@ -110,7 +114,33 @@ def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -
     heterograph = from_tables({side: tensors[side].shape[0] for side in sides}, tables)
     low, high = _SCALE.validate_python(summary.get("scale") or (None, None))
     scale = None if low is None or high is None else (low, high)
-    return assemble(heterograph, sides, tensors, scale, settings.normalise)
+    if scale is not None and settings.attributes == "degree":
+        tensors = degrees(heterograph, sides)
+    refit = None
+    if settings.refit_prior and scale is not None:
+        refit = _refit_bias(heterograph, features, scale)
+    return assemble(heterograph, sides, tensors, scale, settings.normalise, refit)
+
+
+def _refit_bias(graph: dgl.DGLGraph, features: Artifact, scale: tuple[float, float]) -> Refit:
+    """The bias model of `features`, to be fitted anew on some of its ratings."""
+    user, item = (ids.numpy() for ids in graph.edges(etype="inter", order="eid"))
+    rating = graph.edges["inter"].data["target"].numpy()
+    facts = _DAMPINGS.validate_python(features.manifest.summary["baseline"])
+    num_users, num_items = graph.num_nodes("user"), graph.num_nodes("item")
+
+    def refit(known: NDArray[np.bool_]) -> NDArray[np.float64]:
+        model = fit_bias(
+            RatingTable(user[known], item[known], rating[known]),
+            num_users,
+            num_items,
+            scale=scale,
+            user_reg=facts["user_reg"],
+            item_reg=facts["item_reg"],
+        )
+        return model.predict(user, item)
+
+    return refit
 
 
 def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.float32]:

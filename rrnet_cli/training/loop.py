@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.optim import swa_utils
 
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.progress import Reporter
@@ -20,7 +21,10 @@ from rrnet_cli.training.problem import Problem
 if TYPE_CHECKING:
     from rrnet_cli.settings import TrainSettings
 
-_MODEL, _BEST = "model/", "best/"
+_MODEL, _BEST, _AVERAGE = "model/", "best/", "average/"
+
+WARM_UP = 0.05
+"""Part of the epochs over which the cosine schedule rises to the full rate."""
 
 
 @dataclass
@@ -87,10 +91,12 @@ def fit(
     torch.manual_seed(settings.seed)
     network = Network(problem, settings)
     optimizer = make_optimizer(network, settings)
+    average = average_of(network)
+    judged = network if average is None else average.module
     progress = Progress()
     restored = checkpoints.load(workspace) if workspace is not None and resume else None
     if restored is not None:
-        _restore(*restored, network, optimizer, progress)
+        _restore(*restored, network, average, optimizer, progress)
     else:
         if workspace is not None:
             checkpoints.clear(workspace)
@@ -100,13 +106,15 @@ def fit(
     ) as task:
         while not progress.is_exhausted(settings):
             loss = step(network, problem, optimizer, progress.epochs + 1)
+            if average is not None:
+                average.update_parameters(network)
             progress.epochs += 1
-            metrics = evaluate(network, problem)
+            metrics = evaluate(judged, problem)
             for name, value in metrics.items():
                 _require_finite(name, value, progress.epochs, settings)
-            progress.record({"epoch": progress.epochs, "loss": loss, **metrics}, network)
+            progress.record({"epoch": progress.epochs, "loss": loss, **metrics}, judged)
             if workspace is not None:
-                _checkpoint(workspace, network, optimizer, progress)
+                _checkpoint(workspace, network, average, optimizer, progress)
             task.advance(1, " ".join(f"{k} {v:.4g}" for k, v in {"loss": loss, **metrics}.items()))
     network.load_state_dict(progress.best)
     return network.eval(), progress
@@ -126,6 +134,26 @@ def make_optimizer(network: Network, settings: TrainSettings) -> torch.optim.Opt
     )
 
 
+def average_of(network: Network) -> swa_utils.AveragedModel | None:
+    """The exponential moving average of the weights over steps, which is judged and kept."""
+    decay = network.settings.average
+    if decay is None:
+        return None
+    blend = swa_utils.get_ema_multi_avg_fn(decay)  # type: ignore[attr-defined]
+    return swa_utils.AveragedModel(network, multi_avg_fn=blend)  # type: ignore[call-arg]
+
+
+def learning_rate(settings: TrainSettings, epoch: int) -> float:
+    """The rate of the `epoch`, counted from 1.
+
+    ``cosine`` rises linearly over the first twentieth of the epochs and falls to zero at the end.
+    """
+    if settings.schedule == "constant":
+        return settings.lr
+    rise = min(1.0, epoch / max(1.0, WARM_UP * settings.epochs))
+    return settings.lr * rise * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / settings.epochs))
+
+
 def step(network: Network, problem: Problem, optimizer: torch.optim.Optimizer, epoch: int) -> float:
     """One epoch: forward, backward and update on the full graph; returns the loss.
 
@@ -135,6 +163,8 @@ def step(network: Network, problem: Problem, optimizer: torch.optim.Optimizer, e
     settings = network.settings
     network.train()
     known, supervised = problem.draw(settings)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(settings, epoch)
     optimizer.zero_grad(set_to_none=True)
     logits = network(problem, known)
     loss = training_loss(problem, logits, supervised, settings.objective, settings.reduction)
@@ -168,11 +198,17 @@ def _metrics(row: dict[str, float | None]) -> dict[str, float]:
 
 
 def _checkpoint(
-    workspace: Path, network: Network, optimizer: torch.optim.Optimizer, progress: Progress
+    workspace: Path,
+    network: Network,
+    average: swa_utils.AveragedModel | None,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
 ) -> None:
     """Everything the next epoch depends on."""
     tensors, optimizer_meta = checkpoints.pack_optimizer(optimizer)
     tensors |= {_MODEL + name: value for name, value in network.state_dict().items()}
+    if average is not None:
+        tensors |= {_AVERAGE + name: value for name, value in average.state_dict().items()}
     tensors |= {_BEST + name: value for name, value in progress.best.items()}
     tensors["rng"] = torch.get_rng_state()
     meta = {"optimizer": optimizer_meta, "epochs": progress.epochs, "history": progress.history}
@@ -183,6 +219,7 @@ def _restore(
     tensors: dict[str, Tensor],
     meta: dict[str, Any],
     network: Network,
+    average: swa_utils.AveragedModel | None,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
 ) -> None:
@@ -192,6 +229,8 @@ def _restore(
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
     network.load_state_dict(part(_MODEL))
+    if average is not None:
+        average.load_state_dict(part(_AVERAGE))
     checkpoints.unpack_optimizer(optimizer, tensors, meta["optimizer"])
     torch.set_rng_state(tensors["rng"])
     progress.epochs = meta["epochs"]

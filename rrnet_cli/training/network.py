@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class Network(nn.Module):
     """RR-Net on one problem.
 
-    Attributes of users and items are drawn from U[0, 1) and learned with the rest (Sec. IV-C3);
-    extracted features of sounds, pictures and words stay as they are.
+    Attributes of users and items are drawn from U[0, 1) and learned with the rest (Sec. IV-C3),
+    unless `attributes` is ``degree``; extracted features of sounds, pictures and words stay as
+    they are.
     """
 
     def __init__(self, problem: Problem, settings: TrainSettings) -> None:
@@ -26,10 +27,10 @@ class Network(nn.Module):
         self.settings = settings
         self.attributes = nn.ParameterDict(
             {side: nn.Parameter(value.clone()) for side, value in problem.node_feat.items()}
-            if problem.is_rating
+            if problem.is_rating and settings.attributes == "learned"
             else {}
         )
-        known = torch.zeros_like(problem.role, dtype=torch.bool)
+        known = problem.shown_at_rest(settings)
         self.rrnet = RRNet(
             Shape.of(problem.inputs(settings, known, problem.node_feat)),
             settings.units,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rrnet_cli.datasets.base import FIT
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     import dgl
 
     from rrnet_cli.settings import TrainSettings
+
+Refit = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
 
 PRIOR_MARGIN = 0.01
 """A prior rating enters as a logit of [margin, 1 - margin], so that no pair starts at infinity."""
@@ -38,6 +42,8 @@ class Problem:
         candidates: (num_left, num_candidates) inter-edges of each left node, in the order of
             their right nodes (classification); None for ratings.
         scale: Lowest and highest rating; None for classification.
+        refit: Gives the prior, as `prior`, that the baseline would give were it fitted on the known
+            edges (bool, (num_inter_edges,)) alone; None where that is out of reach.
     """
 
     relations: Mapping[str, Relation]
@@ -49,6 +55,7 @@ class Problem:
     owner: Tensor
     candidates: Tensor | None
     scale: tuple[float, float] | None
+    refit: Callable[[Tensor], Tensor] | None = None
 
     @property
     def is_rating(self) -> bool:
@@ -68,16 +75,30 @@ class Problem:
         extra: dict[str, Tensor] = {}
         if settings.edge_weight:
             extra.update(self.edge_weight)
+        prior = self.prior_given(settings, known)
         columns = []
         if settings.prior != "none":
-            columns.append(standardise(self.prior.unsqueeze(1)))
+            columns.append(standardise(prior.unsqueeze(1)))
         if settings.context:
             shown = known.to(self.target.dtype)
-            columns += [shown.unsqueeze(1), (shown * self.target).unsqueeze(1)]
+            target = self.target - prior.sigmoid() if self.is_rating else self.target
+            columns += [shown.unsqueeze(1), (shown * target).unsqueeze(1)]
         if columns:
             extra[INTER] = torch.cat(columns, dim=1)
-        offset = self.prior if settings.prior == "residual" else None
+        offset = prior if settings.prior == "residual" else None
         return GraphInputs(self.relations, node_feat, extra, offset)
+
+    def prior_given(self, settings: TrainSettings, known: Tensor) -> Tensor:
+        """The prior that goes with the shown targets, (num_inter_edges,).
+
+        The prior of a shown rating was fitted with the masked ratings of its user and its item in,
+        so beside that rating it gives them away: the network would learn to read them off, which
+        helps nowhere else. With `refit_prior` the baseline is fitted on the shown ratings alone.
+        """
+        at_rest = torch.equal(known, self.shown_at_rest(settings))
+        if self.refit is None or at_rest or not (settings.context and settings.refit_prior):
+            return self.prior
+        return self.refit(known)
 
     def shown_at_rest(self, settings: TrainSettings) -> Tensor:
         """Known edges outside training: all fitted ones where the context is used, else none."""
@@ -124,6 +145,7 @@ def assemble(
     features: Mapping[str, Tensor],
     scale: tuple[float, float] | None,
     normalise: str,
+    refit: Refit | None = None,
 ) -> Problem:
     """Prepare one heterograph.
 
@@ -134,6 +156,8 @@ def assemble(
         scale: Rating scale, or None for classification.
         normalise: `standard` (each column over all nodes of the type: no label is involved) or
             `none`.
+        refit: Predicted raw ratings of all inter-edges by a baseline fitted on the known ones;
+            both (num_inter_edges,), as numpy arrays. Only for ratings.
     """
     ends = {LEFT: sides[0], RIGHT: sides[1]}
     inter_type = (sides[0], "inter", sides[1])
@@ -153,7 +177,7 @@ def assemble(
     if scale is not None:
         low, high = scale
         target = ((target - low) / (high - low)).clamp(0.0, 1.0)
-        prior = ((prior - low) / (high - low)).clamp(PRIOR_MARGIN, 1 - PRIOR_MARGIN).logit()
+        prior = rating_logit(prior, scale)
     return Problem(
         relations=relations,
         node_feat=node_feat,
@@ -164,7 +188,32 @@ def assemble(
         owner=owner,
         candidates=None if scale is not None else by_owner(owner, graph.num_nodes(sides[0])),
         scale=scale,
+        refit=None
+        if scale is None or refit is None
+        else lambda known: rating_logit(torch.from_numpy(refit(known.numpy())), scale),
     )
+
+
+def degrees(graph: dgl.DGLGraph, sides: tuple[str, str]) -> dict[str, Tensor]:
+    """log(1 + number of fitted inter-edges) of every node: attributes without a free parameter.
+
+    Shapes:
+        -> (num_nodes, 1) by node type.
+    """
+    inter_type = (sides[0], "inter", sides[1])
+    fitted = graph.edges[inter_type].data["role"] == FIT
+    ends = graph.edges(etype=inter_type, order="eid")
+    return {
+        side: torch.bincount(end[fitted], minlength=graph.num_nodes(side)).float().log1p()[:, None]
+        for side, end in zip(sides, ends, strict=True)
+    }
+
+
+def rating_logit(rating: Tensor, scale: tuple[float, float]) -> Tensor:
+    """Raw ratings as float32 logits of their place on the scale, kept off its ends."""
+    low, high = scale
+    place = ((rating - low) / (high - low)).clamp(PRIOR_MARGIN, 1 - PRIOR_MARGIN)
+    return place.logit().float()
 
 
 def by_owner(owner: Tensor, num_left: int) -> Tensor:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dgl
+import numpy as np
 import torch
 
 from rrnet_cli.datasets.base import FIT, SELECT, TEST
+from rrnet_cli.features.rating_bias import RatingTable, fit_bias
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.training.problem import Problem, assemble
 
@@ -44,8 +46,10 @@ def classification(
     return assemble(graph, SIDES, {"image": image, "text": text}, None, "standard")
 
 
-def rating(seed: int = 0, num_users: int = 20, num_items: int = 15) -> Problem:
-    """Half of all pairs rated 1-5 by user and item bias."""
+def rating(
+    seed: int = 0, num_users: int = 20, num_items: int = 15, shift: torch.Tensor | None = None
+) -> Problem:
+    """Half of all pairs rated 1-5 by user and item bias; `shift` is added to the ratings."""
     generator = torch.Generator().manual_seed(seed)
     bias_user = torch.randn(num_users, 1, generator=generator)
     bias_item = torch.randn(1, num_items, generator=generator)
@@ -54,6 +58,8 @@ def rating(seed: int = 0, num_users: int = 20, num_items: int = 15) -> Problem:
     value = (3 + bias_user + bias_item)[user, item].clamp(1, 5)
     order = torch.argsort(item * num_users + user)
     user, item, value = user[order], item[order], value[order]
+    if shift is not None:
+        value = (value + shift).clamp(1, 5)
     graph = dgl.heterograph(
         {("user", "inter", "item"): (user, item)}, {"user": num_users, "item": num_items}
     )
@@ -68,7 +74,13 @@ def rating(seed: int = 0, num_users: int = 20, num_items: int = 15) -> Problem:
         "user": torch.rand(num_users, 8, generator=generator),
         "item": torch.rand(num_items, 8, generator=generator),
     }
-    return assemble(graph, ("user", "item"), features, (1.0, 5.0), "standard")
+
+    def refit(known: np.ndarray) -> np.ndarray:
+        table = RatingTable(user.numpy()[known], item.numpy()[known], data["target"].numpy()[known])
+        model = fit_bias(table, num_users, num_items, scale=(1.0, 5.0), user_reg=1.0, item_reg=1.0)
+        return model.predict(user.numpy(), item.numpy())
+
+    return assemble(graph, ("user", "item"), features, (1.0, 5.0), "standard", refit)
 
 
 def small(**changes: object) -> TrainSettings:
@@ -82,6 +94,7 @@ PLUS_SMALL = {
     "lr": 0.01,
     "prior": "residual",
     "context": True,
+    "refit_prior": True,
     "edge_weight": True,
     "residual": True,
     "dropout": 0.2,

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dgl
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rrnet_cli.datasets.base import FIT, TEST
-from rrnet_cli.training.problem import by_owner, standardise
+from rrnet_cli.settings import TrainSettings
+from rrnet_cli.training.problem import by_owner, degrees, standardise
 
 from .problems import PLUS_SMALL, classification, rating, small
 
@@ -42,6 +44,45 @@ def test_a_supervised_target_is_not_in_the_inputs() -> None:
     problem.target[known] = 1 - problem.target[known]
     shown = problem.inputs(settings, known, problem.node_feat)
     assert not torch.equal(before.edge_inputs["inter"], shown.edge_inputs["inter"])
+
+
+def test_a_masked_rating_is_in_no_input() -> None:
+    """Neither as context nor through a prior that was fitted with it."""
+
+    def inputs_of(settings: TrainSettings, shift: torch.Tensor | None) -> list[torch.Tensor]:
+        problem = rating(shift=shift)
+        inputs = problem.inputs(settings, known, problem.node_feat)
+        assert inputs.offset is not None
+        return [inputs.edge_inputs["inter"], inputs.offset]
+
+    settings = small(**PLUS_SMALL)
+    torch.manual_seed(1)
+    known, supervised = rating().draw(settings)
+    before = inputs_of(settings, None)
+    for ours, theirs in zip(inputs_of(settings, supervised * 0.7), before, strict=True):
+        assert torch.equal(ours, theirs)
+    for ours, theirs in zip(inputs_of(settings, known * 0.7), before, strict=True):
+        assert not torch.equal(ours, theirs)
+
+
+def test_at_rest_and_without_refit_the_prior_is_the_stored_one() -> None:
+    problem, settings = rating(), small(**PLUS_SMALL)
+    known = problem.role == FIT
+    assert problem.prior_given(settings, known) is problem.prior
+    known[int(known.nonzero()[0])] = False
+    assert problem.prior_given(settings, known) is not problem.prior
+    stored = settings.model_copy(update={"refit_prior": False})
+    assert problem.prior_given(stored, known) is problem.prior
+
+
+def test_degrees_count_fitted_edges() -> None:
+    graph = dgl.heterograph(
+        {("user", "inter", "item"): ([0, 0, 1, 2], [1, 0, 1, 1])}, {"user": 4, "item": 2}
+    )
+    graph.edges["inter"].data["role"] = torch.tensor([FIT, FIT, TEST, FIT], dtype=torch.int8)
+    counted = degrees(graph, ("user", "item"))
+    assert torch.allclose(counted["user"].exp() - 1, torch.tensor([[2.0], [0.0], [1.0], [0.0]]))
+    assert torch.allclose(counted["item"].exp() - 1, torch.tensor([[1.0], [2.0]]))
 
 
 def test_paper_preset_reads_neither_prior_nor_targets_nor_weights() -> None:
