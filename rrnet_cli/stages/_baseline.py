@@ -68,5 +68,5 @@ def prior_facts(parts: NDArray[np.int64] | None) -> dict[str, Any]:
 
 
 def part_column(parts: NDArray[np.int64] | None) -> dict[str, pa.Array]:
-    """The column ``part``, null outside FIT; no column without cross-fitting."""
-    return {} if parts is None else {"part": pa.array(parts, pa.int64(), mask=parts < 0)}
+    """The column ``part``, -1 outside FIT; no column without cross-fitting."""
+    return {} if parts is None else {"part": pa.array(parts, pa.int64())}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dgl
 import torch
 
-from rrnet_cli.datasets.base import FIT, SELECT, TEST
+from rrnet_cli.datasets.base import FIT, HOLD, SELECT, TEST
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.training.problem import Problem, assemble
 
@@ -69,6 +71,15 @@ def rating(seed: int = 0, num_users: int = 20, num_items: int = 15) -> Problem:
         "item": torch.rand(num_items, 8, generator=generator),
     }
     return assemble(graph, ("user", "item"), features, (1.0, 5.0), "standard")
+
+
+def held(problem: Problem, share: float = 0.3) -> Problem:
+    """The problem with some of its fitted instances (or ratings) held, one at least."""
+    owner = torch.arange(len(problem.role)) if problem.is_rating else problem.owner
+    chosen = torch.rand(len(owner), generator=torch.Generator().manual_seed(0)) < share
+    chosen[owner[problem.role == FIT][0]] = True
+    role = torch.where(chosen[owner] & (problem.role == FIT), HOLD, problem.role)
+    return replace(problem, role=role.to(torch.int8))
 
 
 def small(**changes: object) -> TrainSettings:
