@@ -54,12 +54,9 @@ def graph_statistics(
         for edge_type, table in edges.items()
         if edge_type == (left, "intra", left)
     }
+    known = [("fit", FIT), ("select", SELECT), *([("hold", HOLD)] if HOLD in roles else [])]
     statistics["recall"] = {
-        edge_key(edge_type): {
-            "fit": candidate_recall(table, roles, FIT),
-            "select": candidate_recall(table, roles, SELECT),
-            **({"hold": candidate_recall(table, roles, HOLD)} if (roles == HOLD).any() else {}),
-        }
+        edge_key(edge_type): {name: candidate_recall(table, roles, role) for name, role in known}
         for edge_type, table in edges.items()
         if edge_type[1] == "inter"
     }
