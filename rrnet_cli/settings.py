@@ -44,6 +44,9 @@ class DataSettings(Settings):
     fold: Positive | None = Field(None, description="The fold held out as the test set.")
     val_fraction: Fraction = Field(0.1, description="Part of the training instances to select on.")
     test_fraction: Fraction = Field(0.1, description="Part to test on where no split is given.")
+    holdout: Fraction | None = Field(
+        None, description="Part of what is left to fit that supervises RR-Net alone."
+    )
     split_seed: int = Field(0, description="Seed of every random split.")
     limit: Positive | None = Field(None, description="At most so many instances a class and split.")
     image_size: Positive | None = Field(None, description="Square side to resize pictures to.")
@@ -106,6 +109,9 @@ class ExtractSettings(Settings):
     data: DataSettings
     baseline: BaselineSettings
     text: TextSettings = TextSettings()
+    cross_fit: int | None = Field(
+        None, ge=2, description="So many baselines give an out-of-fold prior of what is fitted."
+    )
     seed: int = Field(0, ge=0)
 
 

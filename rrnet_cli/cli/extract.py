@@ -77,6 +77,18 @@ def extract(
     val_fraction: Annotated[
         float | None, typer.Option(help="Part of the training instances to select on. [recipe]")
     ] = None,
+    holdout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="FRACTION", help="Part of the fit split that supervises RR-Net alone. [none]"
+        ),
+    ] = None,
+    cross_fit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="F", help="Out-of-fold prior of the fit split, by F more baselines. [none]"
+        ),
+    ] = None,
     split_seed: Annotated[int | None, typer.Option(help="Seed of the random split. [0]")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, batches, crops. [0]")] = None,
     limit: Annotated[
@@ -123,10 +135,12 @@ def extract(
         "baseline.precision": precision,
         "data.fold": None if fold == "all" else fold,
         "data.val_fraction": val_fraction,
+        "data.holdout": holdout,
         "data.split_seed": split_seed,
         "data.limit": limit,
         "text.vectors": word_vectors,
         "text.oov": oov,
+        "cross_fit": cross_fit,
         "seed": seed,
     }
     base = _base(dataset, data)
@@ -211,7 +225,9 @@ def describe(outcome: Outcome) -> str:
     else:
         parts.append(f"{summary['classes']} classes")
     scores = summary["baseline"]
-    shown = ("select_mae", "select_rmse") if rating else ("fit_top1", "select_top1")
+    measures = ("mae", "rmse") if rating else ("top1",)
+    over = ("oof", "hold", "select") if rating else ("fit", "oof", "hold", "select")
+    shown = [f"{name}_{measure}" for name in over for measure in measures]
     parts.append(
         f"{summary['backbone']}: "
         + ", ".join(

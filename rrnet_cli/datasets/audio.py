@@ -87,6 +87,7 @@ class AudioReader:
             class_names=catalogue.class_names,
             roles=roles,
             skipped=dict(skips.reasons),
+            groups=plan.groups if plan.groups is None else plan.groups[kept],
         )
 
     def _decode(self, item: tuple[Path, str]) -> NDArray[np.int16] | InputError:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from rrnet_cli.progress import Reporter
 
-FIT, SELECT, TEST = 0, 1, 2
-"""Roles: the baseline and RR-Net are fitted on FIT, chosen on SELECT, judged on TEST."""
-ROLE_NAMES = ("fit", "select", "test")
+FIT, SELECT, TEST, HOLD = range(4)
+"""Roles: the baseline and RR-Net are fitted on FIT, chosen on SELECT, judged on TEST. HOLD is known
+but never fitted by the baseline; where there is any, it supervises RR-Net in the place of FIT."""
+ROLE_NAMES = ("fit", "select", "test", "hold")
 
 OnError = Literal["fail", "skip"]
 
@@ -42,8 +43,9 @@ class AudioSet:
         sample_rate: In Hz, of all clips.
         labels: (num_instances,) int64 index into `class_names`.
         class_names: Names as words, e.g. ``clock tick``.
-        roles: (num_instances,) int8 of FIT, SELECT, TEST.
+        roles: (num_instances,) int8 of FIT, SELECT, TEST, HOLD.
         skipped: Unreadable files left out under `on_error="skip"`: name and reason.
+        groups: (num_instances,) int64 where instances of one number must stay together.
     """
 
     ids: tuple[str, ...]
@@ -53,6 +55,7 @@ class AudioSet:
     class_names: tuple[str, ...]
     roles: NDArray[np.int8]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    groups: NDArray[np.int64] | None = None
     modality: str = "audio"
 
 
@@ -71,6 +74,7 @@ class ImageSet:
     class_names: tuple[str, ...]
     roles: NDArray[np.int8]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    groups: NDArray[np.int64] | None = None
     modality: str = "image"
 
 
@@ -83,7 +87,7 @@ class RatingSet:
         item_ids: Likewise.
         user, item: (num_ratings,) int64; rows sorted by user then item.
         rating: (num_ratings,) float32 on the raw scale.
-        roles: (num_ratings,) int8 of FIT, SELECT, TEST.
+        roles: (num_ratings,) int8 of FIT, SELECT, TEST, HOLD.
         scale: Lowest and highest rating of the scale.
         links: (2, num_links) int64, truster then trustee, distinct, no self-links; only users
             with ratings (the others are counted in a note).
@@ -100,6 +104,12 @@ class RatingSet:
 
 
 AnySet = AudioSet | ImageSet | RatingSet
+
+
+def count_roles(roles: NDArray[np.int8]) -> dict[str, int]:
+    """How many instances have each role, by its name; ``hold`` only where there are any."""
+    named = (FIT, HOLD, SELECT, TEST) if (roles == HOLD).any() else (FIT, SELECT, TEST)
+    return {ROLE_NAMES[role]: int((roles == role).sum()) for role in named}
 
 
 class Reader(Protocol):

@@ -83,6 +83,7 @@ class PictureFileReader:
             class_names=catalogue.class_names,
             roles=roles,
             skipped=dict(skips.reasons),
+            groups=plan.groups if plan.groups is None else plan.groups[kept],
         )
 
 

@@ -70,6 +70,7 @@ class Plan:
     ids: tuple[str, ...]
     labels: NDArray[np.int64]
     roles: NDArray[np.int8]
+    groups: NDArray[np.int64] | None
 
     @property
     def paths(self) -> list[Path]:
@@ -105,7 +106,8 @@ def make_plan(located: Located, settings: DataSettings) -> Plan:
         located.skips.add(name, reason)
     rows = np.array(there, dtype=np.int64)
     ids = tuple(catalogue.ids[row] for row in there)
-    return Plan(located, ids, catalogue.labels[rows], roles[rows])
+    groups = None if catalogue.groups is None else catalogue.groups[rows]
+    return Plan(located, ids, catalogue.labels[rows], roles[rows], groups)
 
 
 def locate_esc(data: Path | None, settings: DataSettings, on_error: OnError) -> Located:

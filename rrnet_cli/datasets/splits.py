@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rrnet_cli.datasets.base import FIT, ROLE_NAMES, SELECT, TEST
+from rrnet_cli.datasets.base import FIT, HOLD, ROLE_NAMES, SELECT, TEST
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.settings import DataSettings
 
@@ -22,7 +22,7 @@ ROLE_WORDS = {
 """How data sets name their splits, in lower case."""
 
 # One stream of random numbers a purpose, so that one more draw here never moves another split.
-_TEST_STREAM, _SELECT_STREAM, _LIMIT_STREAM, _RATING_STREAM = range(4)
+_TEST_STREAM, _SELECT_STREAM, _LIMIT_STREAM, _RATING_STREAM, _HOLD_STREAM, PART_STREAM = range(6)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def carve(
         (n,) bool: chosen.
     """
     chosen = np.zeros(len(labels), dtype=bool)
-    members = _members(len(labels), groups)
+    members = members_of(len(labels), groups)
     classes = [Counter(labels[rows].tolist()) for rows in members]
     sizes = Counter(labels.tolist())
     need = {
@@ -109,7 +109,7 @@ def carve(
     return chosen
 
 
-def _members(num: int, groups: NDArray[np.int64] | None) -> list[NDArray[np.int64]]:
+def members_of(num: int, groups: NDArray[np.int64] | None) -> list[NDArray[np.int64]]:
     """The instances of each group, groups in ascending order of their number."""
     if groups is None:
         return list(np.arange(num)[:, None])
@@ -123,10 +123,11 @@ def assign_roles(catalogue: Catalogue, settings: DataSettings) -> NDArray[np.int
 
     With `settings.fold`: TEST is that fold. Else the data set's own split, where it has one. What
     is then missing is carved out of the rest by `split_seed`: `test_fraction` of all for TEST,
-    `val_fraction` of the training instances for SELECT.
+    `val_fraction` of the training instances for SELECT, at last `holdout` of FIT for HOLD, so that
+    neither SELECT nor TEST depends on it.
 
     Returns:
-        (num_instances,) int8 of FIT, SELECT, TEST.
+        (num_instances,) int8 of FIT, SELECT, TEST, HOLD.
 
     Raises:
         ConfigError: A fold that does not exist.
@@ -141,9 +142,10 @@ def assign_roles(catalogue: Catalogue, settings: DataSettings) -> NDArray[np.int
     for role, fraction, stream in (
         (TEST, settings.test_fraction, _TEST_STREAM),
         (SELECT, settings.val_fraction, _SELECT_STREAM),
+        (HOLD, settings.holdout, _HOLD_STREAM),
     ):
         rest = np.flatnonzero(roles == FIT)
-        if (roles == role).any() or not len(rest):
+        if fraction is None or (roles == role).any() or not len(rest):
             continue
         groups = None if catalogue.groups is None else catalogue.groups[rest]
         rng = generator(settings.split_seed, stream)
@@ -194,10 +196,10 @@ def check_roles(
             f"{where} has one class only ({', '.join(class_names)})",
             "two or more classes are needed: one folder or one label each",
         )
-    for role, name in enumerate(ROLE_NAMES):
+    for role in (FIT, SELECT, TEST):
         if not (roles == role).any():
             raise InputError(
-                f"the {name} split of {where} is empty",
+                f"the {ROLE_NAMES[role]} split of {where} is empty",
                 "give it more instances, or a larger --val-fraction or --test-fraction",
             )
     present = np.unique(labels[roles == FIT])
@@ -214,6 +216,7 @@ def rating_roles(num_ratings: int, settings: DataSettings) -> NDArray[np.int8]:
 
     Without `settings.fold`: `test_fraction` and `val_fraction` of all ratings at random, thus
     80/10/10 by default. With it: one of five folds is TEST and `val_fraction` of the rest SELECT.
+    `holdout` of what is then left to fit is HOLD.
 
     Returns:
         (num_ratings,) int8.
@@ -240,6 +243,8 @@ def rating_roles(num_ratings: int, settings: DataSettings) -> NDArray[np.int8]:
         num_select = round(len(rest) * settings.val_fraction)
     roles[test] = TEST
     roles[rest[:num_select]] = SELECT
+    left = rest[num_select:]
+    roles[left[: round(len(left) * (settings.holdout or 0))]] = HOLD
     if any(not (roles == role).any() for role in (FIT, SELECT, TEST)):
         raise InputError(
             f"{num_ratings} ratings are too few to fit, select and test on",

@@ -20,10 +20,11 @@ def apply(
     model: BaselineNet,
     inputs: Inputs,
     *,
+    rows: NDArray[np.int64] | None = None,
     batch_size: int = 64,
     reporter: Reporter | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Representation and logits of all instances, in float32 whatever the training's precision.
+    """Representation and logits of instances, in float32 whatever the training's precision.
 
     An instance with several views (10 crops of a clip) gets the mean of their representations and,
     as logits, the logarithm of their averaged softmax.
@@ -31,25 +32,27 @@ def apply(
     Args:
         model: Trained; put into evaluation mode.
         inputs: All instances.
+        rows: (n,) those to apply it to; None for all.
         batch_size: Views that go through the network at a time, at least the views of an instance.
         reporter: Progress in instances.
 
     Returns:
-        Features (num_instances, feature_dim) and logits (num_instances, num_classes).
+        Features (n, feature_dim) and logits (n, num_classes) of the rows, in their order.
 
     Raises:
         ConfigError: The network gives NaN or infinities.
     """
     model.eval()
     device = next(model.parameters()).device
-    features = np.empty((len(inputs), model.feature_dim), dtype=np.float32)
-    logits = np.empty((len(inputs), model.num_classes), dtype=np.float32)
+    rows = np.arange(len(inputs)) if rows is None else rows
+    features = np.empty((len(rows), model.feature_dim), dtype=np.float32)
+    logits = np.empty((len(rows), model.num_classes), dtype=np.float32)
     step = max(1, batch_size // inputs.views)
     task_name = "extracting features"
-    with (reporter or SilentReporter()).task(task_name, len(inputs), unit=inputs.unit) as task:
-        for index in chunks(np.arange(len(inputs)), step):
+    with (reporter or SilentReporter()).task(task_name, len(rows), unit=inputs.unit) as task:
+        for index in chunks(np.arange(len(rows)), step):
             with torch.inference_mode():
-                views = model.represent(inputs.test_batch(index).to(device))
+                views = model.represent(inputs.test_batch(rows[index]).to(device))
                 scores = average_views(model.classify(views), inputs.views)
                 mean = views.unflatten(0, (-1, inputs.views)).mean(1)
             features[index], logits[index] = mean.cpu().numpy(), scores.cpu().numpy()

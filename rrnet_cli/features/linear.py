@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rrnet_cli.datasets.base import FIT, SELECT
+from rrnet_cli.datasets.base import FIT, HOLD, ROLE_NAMES, SELECT
 from rrnet_cli.errors import InputError
 
 PENALTY = 1.0
@@ -99,13 +99,17 @@ def fit_linear(
 def top1(
     logits: NDArray[np.float32], labels: NDArray[np.int64], roles: NDArray[np.int8]
 ) -> dict[str, float]:
-    """Accuracy in percent on FIT and SELECT; NaN where there is none. TEST is never looked at."""
+    """Accuracy in percent on FIT and SELECT (NaN without instances), and on HOLD if there is any.
+
+    TEST is never looked at.
+    """
     right = logits.argmax(axis=1) == labels
+    scored = (FIT, HOLD, SELECT) if (roles == HOLD).any() else (FIT, SELECT)
     return {
-        f"{name}_top1": float(100 * right[roles == role].mean())
+        f"{ROLE_NAMES[role]}_top1": float(100 * right[roles == role].mean())
         if (roles == role).any()
         else np.nan
-        for name, role in (("fit", FIT), ("select", SELECT))
+        for role in scored
     }
 
 

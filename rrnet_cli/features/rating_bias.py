@@ -7,7 +7,8 @@ the two closed forms descends to the one minimum of this convex sum.
 
 The prior of a *fitted* pair is in-sample: its own rating is in both of its biases, so it is closer
 to the truth than the prior of an unseen pair (FilmTrust: RMSE .75 against .80). Whatever learns
-from the prior on fitted pairs must not take that for its reliability elsewhere.
+from the prior on fitted pairs must not take that for its reliability elsewhere; cross-fitting
+(`features.cross_fit`) gives fitted pairs a prior without their own rating.
 """
 
 from __future__ import annotations
@@ -161,9 +162,16 @@ def choose_bias(
 
 def errors(model: RatingBias, table: RatingTable) -> tuple[float, float]:
     """MAE and RMSE of eq. (10) over a table; NaN where it is empty."""
-    if not len(table.rating):
+    return prediction_errors(model.predict(table.user, table.item), table.rating)
+
+
+def prediction_errors(
+    predicted: NDArray[np.float32] | NDArray[np.float64], rating: NDArray[np.float32]
+) -> tuple[float, float]:
+    """MAE and RMSE of predictions (n,) of ratings (n,); NaN where there are none."""
+    if not len(rating):
         return float("nan"), float("nan")
-    error = model.predict(table.user, table.item) - table.rating
+    error = predicted - rating
     return float(np.abs(error).mean()), float(np.sqrt(np.square(error).mean()))
 
 

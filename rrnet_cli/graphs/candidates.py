@@ -2,7 +2,7 @@
 
 Of all pairs only those of high initial confidence are kept (`top_candidates`), or the pairs that
 somebody rated; all pairs are the paper's "naive way", fit for small data. Targets are written for
-fit and select alone: on edges of test instances and on unrated pairs they are NaN.
+fit, hold and select alone: on edges of test instances and on unrated pairs they are NaN.
 """
 
 from __future__ import annotations

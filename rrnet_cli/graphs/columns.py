@@ -13,10 +13,10 @@ from rrnet_cli.errors import InputError, RRNetError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-EDGE_ROLES = ("fit", "select", "test", "none")
-"""Names of the int8 role codes 0..3; the first three are those of `datasets.base`, ``none`` is a
+EDGE_ROLES = ("fit", "select", "test", "hold", "none")
+"""Names of the int8 role codes 0..4; the first four are those of `datasets.base`, ``none`` is a
 pair that nobody rated."""
-FIT, SELECT, TEST, NONE = range(4)
+FIT, SELECT, TEST, HOLD, NONE = range(5)
 
 Type = Literal["int64", "float", "string", "role"]
 """Arrow's name of a column's type; ``role`` is a string column read as int8 codes."""

@@ -21,6 +21,7 @@ from rrnet_cli.errors import InputError, RRNetError
 from rrnet_cli.graphs.columns import (
     EDGE_ROLES,
     FIT,
+    HOLD,
     NONE,
     SELECT,
     TEST,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EDGE_ROLES",
     "FIT",
+    "HOLD",
     "INTER_COLUMNS",
     "INTRA_COLUMNS",
     "NONE",
@@ -252,7 +254,7 @@ def check_columns(
 
 def _check_withheld(target: NDArray[np.float32], role: NDArray[np.int8]) -> None:
     """Targets of test edges are withheld: a number there would leak what `eval` measures."""
-    withheld = role >= TEST
+    withheld = np.isin(role, (TEST, NONE))
     _refuse_first(withheld & ~np.isnan(target), target, "target", "is given on a test or none edge")
     _refuse_first(~withheld & np.isnan(target), target, "target", "is missing on a known edge")
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rrnet_cli.graphs.edges import FIT, SELECT, EdgeTable, EdgeType, edge_key
+from rrnet_cli.graphs.edges import FIT, HOLD, SELECT, EdgeTable, EdgeType, edge_key
 
 QUANTILES = {"min": 0.0, "p10": 0.1, "p50": 0.5, "p90": 0.9, "max": 1.0}
 
@@ -54,11 +54,9 @@ def graph_statistics(
         for edge_type, table in edges.items()
         if edge_type == (left, "intra", left)
     }
+    known = [("fit", FIT), ("select", SELECT), *([("hold", HOLD)] if HOLD in roles else [])]
     statistics["recall"] = {
-        edge_key(edge_type): {
-            "fit": candidate_recall(table, roles, FIT),
-            "select": candidate_recall(table, roles, SELECT),
-        }
+        edge_key(edge_type): {name: candidate_recall(table, roles, role) for name, role in known}
         for edge_type, table in edges.items()
         if edge_type[1] == "inter"
     }

@@ -1,4 +1,4 @@
-"""What the baselines of sounds and pictures are given, and what they give."""
+"""What the baselines of sounds and pictures are given and give, and how a prior is recorded."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
+
 from rrnet_cli.progress import Reporter
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
+
+    from rrnet_cli.features.cross_fit import Refit
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Baseline:
     Attributes:
         features: (num_instances, dim) float32.
         logits: (num_instances, num_classes) float32.
+        refit: Fits another one for cross-fitting; gives logits.
         weights: Of the baseline, by name.
         history: One row an epoch; None for closed forms.
         facts: More for the summary.
@@ -46,6 +50,23 @@ class Baseline:
 
     features: NDArray[np.float32]
     logits: NDArray[np.float32]
+    refit: Refit
     weights: Mapping[str, Any]
     history: pa.Table | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+def prior_facts(parts: NDArray[np.int64] | None) -> dict[str, Any]:
+    """For the summary: whether the baseline that gave the prior of FIT had seen it.
+
+    Args:
+        parts: (n,) part of each FIT instance, -1 of the others; None without cross-fitting.
+    """
+    if parts is None:
+        return {"prior": "in-sample"}
+    return {"prior": "out-of-fold", "parts": np.bincount(parts[parts >= 0]).tolist()}
+
+
+def part_column(parts: NDArray[np.int64] | None) -> dict[str, pa.Array]:
+    """The column ``part``, -1 outside FIT; no column without cross-fitting."""
+    return {} if parts is None else {"part": pa.array(parts, pa.int64())}

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from rrnet_cli.datasets.base import ROLE_NAMES, AudioSet, ImageSet
+from rrnet_cli.datasets.base import ROLE_NAMES, AudioSet, ImageSet, count_roles
+from rrnet_cli.datasets.parts import fit_parts
 from rrnet_cli.features.audio import logmel_statistics
-from rrnet_cli.features.linear import fit_linear, flatten_pixels, top1
+from rrnet_cli.features.cross_fit import out_of_fold
+from rrnet_cli.features.linear import LinearBaseline, fit_linear, flatten_pixels, top1
+from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import ExtractSettings
-from rrnet_cli.stages._baseline import Baseline, Training
+from rrnet_cli.stages._baseline import Baseline, Training, part_column, prior_facts
 from rrnet_cli.stages._text import TextSource
 
 if TYPE_CHECKING:
@@ -43,39 +46,69 @@ def write(
     # First what can fail at once: a missing word would be a pity after hours of training.
     label_vectors = text.embed(instances.class_names)
     baseline = _BASELINES[settings.baseline.backbone](instances, settings, training)
+    parts, prior = _prior(baseline, instances, settings, training.reporter)
     draft.write_tensors(
         "features.safetensors", {instances.modality: baseline.features, "text": label_vectors}
     )
-    draft.write_tensors("prior.safetensors", {"logits": baseline.logits})
+    draft.write_tensors("prior.safetensors", {"logits": prior})
     draft.write_tensors("baseline.safetensors", baseline.weights)
     if baseline.history is not None:
         draft.write_table("history.parquet", baseline.history)
-    _write_tables(draft, instances)
-    scores = top1(baseline.logits, instances.labels, instances.roles)
+    _write_tables(draft, instances, parts)
     draft.summary.update(
         {
             "task": "classification",
             "left": instances.modality,
             "right": "text",
-            "instances": {
-                role: int((instances.roles == code).sum()) for code, role in enumerate(ROLE_NAMES)
-            },
+            "instances": count_roles(instances.roles),
+            **prior_facts(parts),
             "classes": len(instances.class_names),
             "dims": {
                 instances.modality: int(baseline.features.shape[1]),
                 "text": int(label_vectors.shape[1]),
             },
             "word_vectors": text.name,
-            "baseline": {
-                **{name: None if np.isnan(score) else score for name, score in scores.items()},
-                **baseline.facts,
-            },
+            "baseline": {**_scores(baseline.logits, prior, parts, instances), **baseline.facts},
             "skipped": len(instances.skipped),
         }
     )
 
 
-def _write_tables(draft: Draft, instances: AudioSet | ImageSet) -> None:
+def _prior(
+    baseline: Baseline,
+    instances: AudioSet | ImageSet,
+    settings: ExtractSettings,
+    reporter: Reporter,
+) -> tuple[NDArray[np.int64] | None, NDArray[np.float32]]:
+    """The parts of cross-fitting, if it is asked for, and the logits to be given on."""
+    if settings.cross_fit is None:
+        return None, baseline.logits
+    parts = fit_parts(
+        instances.roles,
+        settings.cross_fit,
+        settings.data.split_seed,
+        labels=instances.labels,
+        groups=instances.groups,
+    )
+    return parts, out_of_fold(baseline.logits, instances.roles, parts, baseline.refit, reporter)
+
+
+def _scores(
+    logits: NDArray[np.float32],
+    prior: NDArray[np.float32],
+    parts: NDArray[np.int64] | None,
+    instances: AudioSet | ImageSet,
+) -> dict[str, float | None]:
+    """Accuracy of the one baseline and, of cross-fitting, what the others reach on FIT."""
+    scores = top1(logits, instances.labels, instances.roles)
+    if parts is not None:
+        scores["oof_top1"] = top1(prior, instances.labels, instances.roles)["fit_top1"]
+    return {name: None if np.isnan(score) else score for name, score in scores.items()}
+
+
+def _write_tables(
+    draft: Draft, instances: AudioSet | ImageSet, parts: NDArray[np.int64] | None
+) -> None:
     draft.write_table(
         "instances.parquet",
         pa.table(
@@ -83,6 +116,7 @@ def _write_tables(draft: Draft, instances: AudioSet | ImageSet) -> None:
                 "id": pa.array(instances.ids, pa.string()),
                 "label": pa.array(instances.labels, pa.int64()),
                 "role": pa.array(np.array(ROLE_NAMES)[instances.roles], pa.string()),
+                **part_column(parts),
             }
         ),
     )
@@ -114,10 +148,14 @@ def _pixels(
 def _linear(
     features: NDArray[np.float32], instances: AudioSet | ImageSet, *, standardise: bool
 ) -> Baseline:
-    head = fit_linear(features, instances.labels, instances.roles, len(instances.class_names))
+    def fit(roles: NDArray[np.int8]) -> LinearBaseline:
+        return fit_linear(features, instances.labels, roles, len(instances.class_names))
+
+    head = fit(instances.roles)
     return Baseline(
         features=head.standardise(features) if standardise else features,
         logits=head.logits,
+        refit=lambda _part, roles, rows: fit(roles).logits[rows],
         weights=head.weights,
         facts={"converged": head.converged},
     )

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from rrnet_cli.datasets.base import AudioSet, ImageSet
 from rrnet_cli.features.batches import ClipInputs, ImageInputs, Inputs
-from rrnet_cli.features.classifier import build_baseline, train_classifier
+from rrnet_cli.features.classifier import TrainedClassifier, build_baseline, train_classifier
 from rrnet_cli.features.envnet import CROP
 from rrnet_cli.features.inference import apply
 from rrnet_cli.settings import BaselineSettings, ExtractSettings
 from rrnet_cli.stages._baseline import Baseline, Training
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def network_baseline(
@@ -20,22 +26,36 @@ def network_baseline(
 ) -> Baseline:
     """Train the network on the fitted instances and run it over all."""
     inputs = _inputs(instances, settings.baseline)
-    trained = train_classifier(
-        build_baseline(settings.baseline, len(instances.class_names), settings.seed),
-        inputs,
-        instances.labels,
-        instances.roles,
-        settings.baseline,
-        settings.seed,
-        workspace=training.workspace,
-        resume=training.resume,
-        reporter=training.reporter,
-        device=training.device,
-    )
+
+    def train(
+        roles: NDArray[np.int8], workspace: Path, baseline: BaselineSettings
+    ) -> TrainedClassifier:
+        return train_classifier(
+            build_baseline(baseline, len(instances.class_names), settings.seed),
+            inputs,
+            instances.labels,
+            roles,
+            baseline,
+            settings.seed,
+            workspace=workspace,
+            resume=training.resume,
+            reporter=training.reporter,
+            device=training.device,
+        )
+
+    trained = train(instances.roles, training.workspace, settings.baseline)
     features, logits = apply(trained.model, inputs, reporter=training.reporter)
+    # Which precision is faster is measured once: all priors are to be of one kind.
+    alike = settings.baseline.model_copy(update={"precision": trained.precision})
+
+    def refit(part: int, roles: NDArray[np.int8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        model = train(roles, training.workspace / f"part{part}", alike).model
+        return apply(model, inputs, rows=rows, reporter=training.reporter)[1]
+
     return Baseline(
         features=features,
         logits=logits,
+        refit=refit,
         weights=trained.weights,
         history=_curve(trained.history),
         facts={"precision": trained.precision, "epochs": len(trained.history)},

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from rrnet_cli.datasets.base import FIT, ROLE_NAMES, SELECT, RatingSet
-from rrnet_cli.features.rating_bias import RatingBias, RatingTable, choose_bias, errors
+from rrnet_cli.datasets.base import FIT, HOLD, ROLE_NAMES, SELECT, RatingSet, count_roles
+from rrnet_cli.datasets.parts import fit_parts
+from rrnet_cli.features.cross_fit import out_of_fold
+from rrnet_cli.features.rating_bias import (
+    RatingBias,
+    RatingTable,
+    choose_bias,
+    errors,
+    fit_bias,
+    prediction_errors,
+)
 from rrnet_cli.features.uniform import uniform_attributes
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import ExtractSettings
+from rrnet_cli.stages._baseline import part_column, prior_facts
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from rrnet_cli.store.draft import Draft
 
 
@@ -38,6 +51,7 @@ def write(draft: Draft, ratings: RatingSet, settings: ExtractSettings, reporter:
         item_reg=settings.baseline.item_reg,
         reporter=reporter,
     )
+    parts, prior = _prior(model, ratings, settings)
     dim = settings.baseline.embedding_dim
     draft.write_tensors(
         "features.safetensors",
@@ -46,7 +60,7 @@ def write(draft: Draft, ratings: RatingSet, settings: ExtractSettings, reporter:
             "item": uniform_attributes(num_items, dim, seed=settings.seed, stream=1),
         },
     )
-    _write_tables(draft, ratings, model)
+    _write_tables(draft, ratings, model, prior, parts)
     draft.write_tensors(
         "baseline.safetensors",
         {
@@ -55,8 +69,6 @@ def write(draft: Draft, ratings: RatingSet, settings: ExtractSettings, reporter:
             "item_bias": model.item_bias,
         },
     )
-    fit_mae, fit_rmse = errors(model, fit)
-    select_mae, select_rmse = errors(model, select)
     draft.summary.update(
         {
             "task": "rating",
@@ -65,22 +77,60 @@ def write(draft: Draft, ratings: RatingSet, settings: ExtractSettings, reporter:
             "scale": [float(bound) for bound in ratings.scale],
             "users": num_users,
             "items": num_items,
-            "ratings": {
-                role: int((ratings.roles == code).sum()) for code, role in enumerate(ROLE_NAMES)
-            },
+            "ratings": count_roles(ratings.roles),
+            **prior_facts(parts),
             "links": int(ratings.links.shape[1]),
             "dims": {"user": dim, "item": dim},
             "baseline": {
                 "user_reg": model.user_reg,
                 "item_reg": model.item_reg,
-                "fit_mae": fit_mae,
-                "fit_rmse": fit_rmse,
-                "select_mae": select_mae,
-                "select_rmse": select_rmse,
+                **_scores(model, prior, parts, ratings),
             },
             "skipped": 0,
         }
     )
+
+
+def _prior(
+    model: RatingBias, ratings: RatingSet, settings: ExtractSettings
+) -> tuple[NDArray[np.int64] | None, NDArray[np.float32]]:
+    """The parts of cross-fitting, if it is asked for, and the predicted ratings to be given on."""
+    prior = model.predict(ratings.user, ratings.item).astype(np.float32)
+    if settings.cross_fit is None:
+        return None, prior
+    parts = fit_parts(ratings.roles, settings.cross_fit, settings.data.split_seed)
+
+    def refit(_part: int, roles: NDArray[np.int8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        without = fit_bias(
+            table_of(replace(ratings, roles=roles), FIT),
+            len(ratings.user_ids),
+            len(ratings.item_ids),
+            scale=ratings.scale,
+            user_reg=model.user_reg,
+            item_reg=model.item_reg,
+        )
+        return without.predict(ratings.user[rows], ratings.item[rows]).astype(np.float32)
+
+    return parts, out_of_fold(prior, ratings.roles, parts, refit)
+
+
+def _scores(
+    model: RatingBias,
+    prior: NDArray[np.float32],
+    parts: NDArray[np.int64] | None,
+    ratings: RatingSet,
+) -> dict[str, float]:
+    """Errors of the one model and, of cross-fitting, those of the others on FIT."""
+    roles = (FIT, HOLD, SELECT) if (ratings.roles == HOLD).any() else (FIT, SELECT)
+    scored = {ROLE_NAMES[role]: errors(model, table_of(ratings, role)) for role in roles}
+    if parts is not None:
+        fit = ratings.roles == FIT
+        scored["oof"] = prediction_errors(prior[fit], ratings.rating[fit])
+    return {
+        f"{name}_{measure}": value
+        for name, both in scored.items()
+        for measure, value in zip(("mae", "rmse"), both, strict=True)
+    }
 
 
 def table_of(ratings: RatingSet, role: int) -> RatingTable:
@@ -89,8 +139,13 @@ def table_of(ratings: RatingSet, role: int) -> RatingTable:
     return RatingTable(ratings.user[rows], ratings.item[rows], ratings.rating[rows])
 
 
-def _write_tables(draft: Draft, ratings: RatingSet, model: RatingBias) -> None:
-    prior = model.predict(ratings.user, ratings.item)
+def _write_tables(
+    draft: Draft,
+    ratings: RatingSet,
+    model: RatingBias,
+    prior: NDArray[np.float32],
+    parts: NDArray[np.int64] | None,
+) -> None:
     draft.write_table(
         "ratings.parquet",
         pa.table(
@@ -98,8 +153,9 @@ def _write_tables(draft: Draft, ratings: RatingSet, model: RatingBias) -> None:
                 "user": pa.array(ratings.user, pa.int64()),
                 "item": pa.array(ratings.item, pa.int64()),
                 "rating": pa.array(ratings.rating, pa.float32()),
-                "prior": pa.array(prior.astype(np.float32), pa.float32()),
+                "prior": pa.array(prior, pa.float32()),
                 "role": pa.array(np.array(ROLE_NAMES)[ratings.roles], pa.string()),
+                **part_column(parts),
             }
         ),
     )

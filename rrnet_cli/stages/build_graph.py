@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.graphs.candidates import RatedPairs, all_rating_edges, top_candidates
-from rrnet_cli.graphs.columns import FIT, SELECT, TEST, read_columns
+from rrnet_cli.graphs.columns import FIT, NONE, SELECT, TEST, read_columns
 from rrnet_cli.graphs.edges import EdgeTable, EdgeType, edge_key
 from rrnet_cli.graphs.links import link_edges
 from rrnet_cli.graphs.statistics import graph_statistics
@@ -209,8 +209,8 @@ def _rated_pairs(source: Artifact, num_users: int, num_items: int) -> RatedPairs
     for name, count in (("user", num_users), ("item", num_items)):
         _check_ids(columns[name], count, f"{where}: column {name!r}")
     roles = columns["role"]
-    if (roles > TEST).any():
-        raise InputError(f"{where}: column 'role', row {int((roles > TEST).argmax())}: none")
+    if (roles == NONE).any():
+        raise InputError(f"{where}: column 'role', row {int((roles == NONE).argmax())}: none")
     for name in ("rating", "prior"):
         bad = ~np.isfinite(columns[name])
         if bad.any():
@@ -267,8 +267,8 @@ def _check_instances(
             f"{where}: column 'id', row {row}: {ids[row]!r} is there twice",
             "An instance in two splits would leak its label.",
         )
-    if (roles > TEST).any():
-        raise InputError(f"{where}: column 'role', row {int((roles > TEST).argmax())}: none")
+    if (roles == NONE).any():
+        raise InputError(f"{where}: column 'role', row {int((roles == NONE).argmax())}: none")
     if num_labels < 2:
         raise InputError(f"there is {num_labels} label only: nothing to choose among")
     _note_empty_roles(roles, "instances", reporter)

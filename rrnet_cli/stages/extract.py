@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rrnet_cli.datasets import open_dataset
 from rrnet_cli.datasets.audio_decode import AUDIO_SUFFIXES
-from rrnet_cli.datasets.base import AudioSet, ImageSet, OnError, RatingSet
+from rrnet_cli.datasets.base import HOLD, AudioSet, ImageSet, OnError, RatingSet
 from rrnet_cli.datasets.files import need_path
 from rrnet_cli.datasets.image_decode import IMAGE_SUFFIXES
 from rrnet_cli.datasets.manifests import find_table, read_manifest
@@ -112,6 +112,11 @@ def extract(
     def build(draft: Draft) -> None:
         draft.summary.update(facts)
         loaded = reader.load(reporter)
+        if settings.data.holdout is not None and not (loaded.roles == HOLD).any():
+            raise InputError(
+                f"--holdout {settings.data.holdout:g} of so few instances to fit on is none",
+                "give more instances, or a larger fraction",
+            )
         if isinstance(loaded, RatingSet):
             _ratings.write(draft, loaded, settings, reporter)
         elif isinstance(loaded, AudioSet | ImageSet) and text is not None:
@@ -157,7 +162,7 @@ def dataset_name(settings: ExtractSettings, data: Path | None, recipe: str | Non
 
 
 def default_name(settings: ExtractSettings, dataset: str, *, seeded: bool = False) -> str:
-    """``esc10-logmel-fold1``, ``cifar10-resnet18``, ``filmtrust-rating-bias-seed3``.
+    """``esc10-logmel-fold1``, ``cifar10-resnet18-cross5``, ``filmtrust-rating-bias-seed3``.
 
     Args:
         settings: Of the stage.
@@ -169,6 +174,10 @@ def default_name(settings: ExtractSettings, dataset: str, *, seeded: bool = Fals
         name += f"-fold{settings.data.fold}"
     if seeded or settings.data.split_seed != 0:
         name += f"-seed{settings.data.split_seed}"
+    if settings.cross_fit is not None:
+        name += f"-cross{settings.cross_fit}"
+    if settings.data.holdout is not None:
+        name += f"-hold{settings.data.holdout:g}"
     return name
 
 
@@ -216,6 +225,10 @@ def manifest_modality(data: Path | None) -> str:
 def _params(settings: ExtractSettings, text: _text.TextSource | None) -> dict[str, Any]:
     """The settings, with the word vectors named by content: paths are never recorded."""
     params: dict[str, Any] = settings.model_dump(mode="json")
+    # Switches that are off are left out: what was extracted before they came keeps its version.
+    for section, switch in ((params, "cross_fit"), (params["data"], "holdout")):
+        if section[switch] is None:
+            del section[switch]
     if text is not None:
         params["text"]["vectors"] = f"sha256:{text.digest}"
     return params

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rrnet_cli.datasets.base import FIT
+from rrnet_cli.datasets.base import FIT, HOLD
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs
 
@@ -37,7 +37,8 @@ class Problem:
         prior: (num_inter_edges,) logit that the baseline gives each inter-edge; under
             `log_prior` a log-probability over the labels, else the logit of a scaled rating.
         target: (num_inter_edges,) in [0, 1]; 0 where unknown, never read there.
-        role: (num_inter_edges,) int8; FIT supervises, SELECT chooses, nothing else is read.
+        role: (num_inter_edges,) int8; HOLD supervises where there is any, else FIT; SELECT
+            chooses; nothing else is read.
         owner: (num_inter_edges,) left node of each inter-edge.
         candidates: (num_left, num_candidates) inter-edges of each left node, in the order of
             their right nodes (classification); None for ratings.
@@ -105,15 +106,19 @@ class Problem:
         return (self.role == FIT) & settings.context
 
     def draw(self, settings: TrainSettings) -> tuple[Tensor, Tensor]:
-        """Split the fitted edges of one step into shown and supervised (masked) ones.
+        """Split the edges of known target of one step into shown and supervised ones.
 
-        A whole instance (or one rating) is masked at a time, so that its own target never stands
-        in its input. Without context nothing is shown and everything supervises.
+        Held edges, where there are any, all supervise, and the fitted ones are shown as at rest:
+        what trains is then what is met outside training. Without them fitted edges do both: a whole
+        instance (or one rating) is masked at a time, so that its own target never stands in its
+        input. Without context nothing is shown and everything supervises.
 
         Returns:
             known and supervised, both (num_inter_edges,) bool, disjoint.
         """
-        fit = self.role == FIT
+        fit, held = self.role == FIT, self.role == HOLD
+        if held.any():
+            return self.shown_at_rest(settings), held
         if not settings.context:
             return torch.zeros_like(fit), fit
         if self.is_rating:

@@ -71,6 +71,20 @@ def test_a_given_split_seed_is_in_the_name(invoke, ratings, seed):
     assert done.out.startswith(f"features/films-rating-bias-seed{seed}@")
 
 
+def test_cross_fit_and_holdout(invoke, ratings, tmp_path):
+    (tmp_path / "c.yaml").write_text("extract: {cross_fit: 3}\n")
+    done = invoke(
+        "extract", "ratings", "--data", ratings, "--holdout", "0.25", "--config", "c.yaml"
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert done.out.startswith("features/films-rating-bias-cross3-hold0.25@")
+    assert "72 fit, 24 hold, 12 select, 12 test" in done.err
+    for figure in ("oof mae", "oof rmse", "hold mae", "hold rmse", "select rmse"):
+        assert f"{figure} " in done.err
+    same = ("--set", "data.holdout=0.25", "--cross-fit", "3")
+    assert invoke("extract", "ratings", "--data", ratings, *same).out == done.out
+
+
 def test_data_folder_from_the_environment(invoke, ratings, monkeypatch, tmp_path):
     ratings.rename(tmp_path / "filmtrust")
     monkeypatch.setenv("RRNET_DATA", str(tmp_path))
@@ -92,6 +106,8 @@ def test_data_folder_from_the_environment(invoke, ratings, monkeypatch, tmp_path
         (("digits", "--fold", "all"), 2, "no folds"),
         (("digits", "--fold", "two"), 2, "data.fold"),
         (("digits", "--on-error", "ignore"), 2, "use fail or skip"),
+        (("digits", "--cross-fit", "1"), 2, "--cross-fit"),
+        (("digits", "--holdout", "1.5"), 2, "--holdout"),
         (("digits", "--set", "basline.lr=1"), 2, "did you mean `baseline.lr`?"),
         (("digits", "--config", "none.yaml"), 2, "cannot read the configuration"),
         (("digits", "--word-vectors", "none.bin"), 3, "do not exist"),

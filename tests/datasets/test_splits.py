@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rrnet_cli.datasets.base import FIT, SELECT, TEST
+from rrnet_cli.datasets.base import FIT, HOLD, SELECT, TEST
 from rrnet_cli.datasets.splits import (
     Catalogue,
     assign_roles,
@@ -181,3 +181,30 @@ def test_rating_fold_six_and_too_few_ratings_are_refused():
         rating_roles(100, DataSettings(layout="ratings", fold=6))
     with pytest.raises(InputError, match="3 ratings are too few"):
         rating_roles(3, DataSettings(layout="ratings"))
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(80) // 2])
+def test_held_instances_come_from_fit_and_move_nobody_else(groups):
+    def roles(holdout):
+        data = catalogue(80, groups=groups)
+        return assign_roles(data, DataSettings(layout="esc", holdout=holdout))
+
+    without, with_some = roles(None), roles(0.25)
+    held = with_some == HOLD
+    assert not (without == HOLD).any()
+    assert (without[held] == FIT).all()
+    assert (without[~held] == with_some[~held]).all()
+    assert held.sum() == pytest.approx(0.25 * (without == FIT).sum(), abs=4)
+    assert set(np.arange(80)[held] % 4) == {0, 1, 2, 3}
+    if groups is not None:
+        assert all(len(set(held[groups == group])) == 1 for group in range(40))
+
+
+@pytest.mark.parametrize("fold", [None, 2])
+def test_held_ratings_come_from_fit_and_move_no_other(fold):
+    without = rating_roles(1000, DataSettings(layout="ratings", fold=fold))
+    with_some = rating_roles(1000, DataSettings(layout="ratings", fold=fold, holdout=0.1))
+    held = with_some == HOLD
+    assert held.sum() == round(0.1 * (without == FIT).sum())
+    assert (without[held] == FIT).all()
+    assert (without[~held] == with_some[~held]).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rrnet_cli.datasets.base import FIT, SELECT, TEST
+from rrnet_cli.datasets.base import FIT, HOLD, SELECT, TEST
 from rrnet_cli.errors import InputError
 from rrnet_cli.features.linear import fit_linear, flatten_pixels, top1
 
@@ -92,6 +92,10 @@ def test_top1_never_reads_test():
     labels = np.array([0, 2, 2, 1])
     roles = np.array([FIT, FIT, SELECT, TEST], np.int8)
     assert top1(logits, labels, roles) == {"fit_top1": 50.0, "select_top1": 100.0}
+    held = np.array([FIT, HOLD, SELECT, TEST], np.int8)
+    assert top1(logits, labels, held) == {
+        "fit_top1": 100.0, "hold_top1": 0.0, "select_top1": 100.0
+    }  # fmt: skip
     none = top1(logits, labels, np.full(4, FIT, np.int8))
     assert np.isnan(none["select_top1"])
 

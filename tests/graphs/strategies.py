@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from rrnet_cli.graphs.edges import TEST, EdgeTable, EdgeType
+from rrnet_cli.graphs.edges import NONE, TEST, EdgeTable, EdgeType
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -22,9 +22,9 @@ def edge_tables(draw: st.DrawFn, edge_type: EdgeType, num_src: int, num_dst: int
 
     columns = {"weight": floats()}
     if edge_type[1] == "inter":
-        role = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
+        role = draw(st.lists(st.integers(0, NONE), min_size=count, max_size=count))
         columns |= {"prior": floats(), "target": floats(), "role": np.array(role, np.int8)}
-        columns["target"][columns["role"] >= TEST] = np.nan
+        columns["target"][np.isin(columns["role"], (TEST, NONE))] = np.nan
     src, dst = np.array(pairs, np.int64).reshape(-1, 2).T
     return EdgeTable.build(src, dst, **columns)
 

@@ -8,10 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 
+from rrnet_cli.datasets import base
 from rrnet_cli.datasets.base import ROLE_NAMES
 from rrnet_cli.errors import ArtifactCorruptError, InputError
 from rrnet_cli.graphs.edges import (
     EDGE_ROLES,
+    HOLD,
     NONE,
     TEST,
     EdgeTable,
@@ -49,6 +51,7 @@ def inter_arrow(**changes: object) -> pa.Table:
 def test_roles_are_those_of_the_data_sets() -> None:
     assert [*ROLE_NAMES, "none"] == list(EDGE_ROLES)
     assert EDGE_ROLES[NONE] == "none" and EDGE_ROLES[TEST] == "test"
+    assert EDGE_ROLES[HOLD] == ROLE_NAMES[base.HOLD] == "hold"
 
 
 def test_build_sorts_by_destination_then_source() -> None:
@@ -106,7 +109,7 @@ def test_build_names_the_row_of_a_duplicate_as_given() -> None:
         (ints(0, 1), {"weight": weights(1, np.nan)}, "column 'weight', row 1: nan is not finite"),
         (ints(0, 1), {"prior": weights(-np.inf, 1)}, "column 'prior', row 0: -inf is not finite"),
         (ints(0, 1), {"target": weights(np.nan, np.inf)}, "column 'target', row 1: inf"),
-        (ints(0, 1), {"role": np.array([0, 4], np.int8)}, "column 'role', row 1: 4 is no role"),
+        (ints(0, 1), {"role": np.array([0, 5], np.int8)}, "column 'role', row 1: 5 is no role"),
         (ints(0, 1), {"colour": ints(1, 2)}, "column 'colour' is not known"),
         (
             ints(0, 1),
@@ -117,6 +120,16 @@ def test_build_names_the_row_of_a_duplicate_as_given() -> None:
             ints(0, 1),
             {"target": weights(np.nan, 1), "role": np.array([1, 0], np.int8)},
             "column 'target', row 0: nan is missing on a known edge",
+        ),
+        (
+            ints(0, 1),
+            {"target": weights(1, np.nan), "role": np.array([0, HOLD], np.int8)},
+            "column 'target', row 1: nan is missing on a known edge",
+        ),
+        (
+            ints(0, 1),
+            {"target": weights(np.nan, 0), "role": np.array([TEST, NONE], np.int8)},
+            "column 'target', row 1: 0.0 is given on a test or none edge",
         ),
     ],
 )

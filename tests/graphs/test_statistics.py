@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from rrnet_cli.graphs.candidates import top_candidates
-from rrnet_cli.graphs.edges import FIT, SELECT, TEST, EdgeTable
+from rrnet_cli.graphs.edges import FIT, HOLD, SELECT, TEST, EdgeTable
 from rrnet_cli.graphs.statistics import (
     candidate_recall,
     degree_quantiles,
@@ -40,6 +40,14 @@ def test_recall_by_role() -> None:
     assert candidate_recall(inter(), ROLES, FIT) == 1 / 3
     assert candidate_recall(inter(), ROLES, SELECT) == 1.0
     assert candidate_recall(inter(), np.zeros(5, np.int8), SELECT) is None
+
+
+def test_recall_of_held_instances_is_told_where_there_are_any() -> None:
+    roles = np.where(ROLES == SELECT, HOLD, ROLES).astype(np.int8)
+    logits = np.eye(3, dtype=np.float32)[[0, 2, 2, 1, 0]]
+    tables = {INTER: top_candidates(logits, 1).to_edges(LABELS, roles)}
+    record = graph_statistics({"audio": 5, "text": 3}, tables, labels=LABELS, roles=roles)
+    assert record["recall"]["audio.inter.text"] == {"fit": 1 / 3, "select": None, "hold": 1.0}
 
 
 def test_degree_quantiles() -> None:

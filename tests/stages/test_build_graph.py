@@ -10,7 +10,7 @@ import pytest
 
 from rrnet_cli.cli import app
 from rrnet_cli.errors import ConfigError, InputError
-from rrnet_cli.graphs.columns import role_names
+from rrnet_cli.graphs.columns import HOLD, NONE, role_names
 from rrnet_cli.graphs.edges import EdgeTable, parse_edge_key
 from rrnet_cli.progress import SilentReporter
 from rrnet_cli.settings import GraphSettings
@@ -162,6 +162,29 @@ def test_classification(store: Store) -> None:
     assert 0 <= summary["statistics"]["recall"]["audio.inter.text"]["fit"] <= 1
 
 
+def test_held_instances_keep_role_and_target(store: Store) -> None:
+    roles = (np.arange(NUM) % 4).astype(np.int8)
+    store_features(store, label_files(role=roles), LABEL_SUMMARY)
+    artifact = run(store, GraphSettings(k_inter=3)).artifact
+    inter = edges_of(artifact)["audio.inter.text"]
+    held = inter["role"] == HOLD
+    np.testing.assert_array_equal(held, roles[inter.src] == 3)
+    labels = np.array(label_files()["instances.parquet"]["label"])
+    np.testing.assert_array_equal(inter["target"][held], (labels[inter.src] == inter.dst)[held])
+    recall = artifact.manifest.summary["statistics"]["recall"]["audio.inter.text"]
+    found = inter.src[held & (inter["target"] == 1)]
+    assert recall["hold"] == len(found) / (NUM // 4)
+
+
+def test_held_ratings_keep_role_and_target(store: Store) -> None:
+    store_features(store, rating_files(role=np.int8([0, 1, 3, 2, 0, 3])), RATING_SUMMARY)
+    for inter in ("rated", "all"):
+        table = edges_of(run(store, GraphSettings(intra="none", inter=inter)).artifact)[
+            "user.inter.item"
+        ]
+        assert table["target"][table["role"] == HOLD].tolist() == [2, 4]
+
+
 def test_same_settings_are_cached_and_others_are_not(store: Store) -> None:
     store_features(store, label_files(), LABEL_SUMMARY)
     first = run(store, GraphSettings(k_intra=3))
@@ -248,7 +271,7 @@ def test_all_pairs_have_the_prior_of_the_bias_model(store: Store) -> None:
         user, item = table.src[row], table.dst[row]
         wanted = min(5.0, 3.0 + bias["user_bias"][user] + bias["item_bias"][item])
         assert table["prior"][row] == wanted
-    assert (table["role"] == 3).sum() == 6
+    assert (table["role"] == NONE).sum() == 6
     assert np.isfinite(table["target"]).sum() == 4
 
 
@@ -296,7 +319,7 @@ def spoilt(array: np.ndarray, row: int, value: float) -> np.ndarray:
         ({"label": spoilt(np.zeros(NUM, np.int64), 4, -1)}, "'label', row 4: -1"),
         ({"label": np.zeros(NUM, np.int32)}, "column 'label' is int32, not int64"),
         ({"role": np.full(NUM, 2, np.int8)}, "has the role fit"),
-        ({"role": spoilt(np.zeros(NUM, np.int8), 6, 3)}, "column 'role', row 6: none"),
+        ({"role": spoilt(np.zeros(NUM, np.int8), 6, NONE)}, "column 'role', row 6: none"),
         (
             {"id": np.array(["a", "b", "a", *map(str, range(37))], dtype=object)},
             "column 'id', row 2: 'a' is there twice",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dgl
 import numpy as np
 import torch
 
-from rrnet_cli.datasets.base import FIT, SELECT, TEST
+from rrnet_cli.datasets.base import FIT, HOLD, SELECT, TEST
 from rrnet_cli.features.rating_bias import RatingTable, fit_bias
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.training.problem import Problem, assemble
@@ -81,6 +83,15 @@ def rating(
         return model.predict(user.numpy(), item.numpy())
 
     return assemble(graph, ("user", "item"), features, (1.0, 5.0), "standard", refit)
+
+
+def held(problem: Problem, share: float = 0.3) -> Problem:
+    """The problem with some of its fitted instances (or ratings) held, one at least."""
+    owner = torch.arange(len(problem.role)) if problem.is_rating else problem.owner
+    chosen = torch.rand(len(owner), generator=torch.Generator().manual_seed(0)) < share
+    chosen[owner[problem.role == FIT][0]] = True
+    role = torch.where(chosen[owner] & (problem.role == FIT), HOLD, problem.role)
+    return replace(problem, role=role.to(torch.int8))
 
 
 def small(**changes: object) -> TrainSettings:

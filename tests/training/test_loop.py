@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from rrnet_cli.datasets.base import FIT, HOLD
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.progress import SilentReporter
 from rrnet_cli.training import checkpoints, loop
 from rrnet_cli.training.network import Network
 from rrnet_cli.training.problem import Problem
 
-from .problems import PLUS_SMALL, classification, rating, small
+from .problems import PLUS_SMALL, classification, held, rating, small
 
 CASES = {
     "paper": (classification, {}),
@@ -213,6 +214,23 @@ def test_test_targets_change_nothing(case: str) -> None:
     # the same change on fitted edges is seen: the test above can fail
     poisoned.target[poisoned.role == 0] = torch.rand(int((poisoned.role == 0).sum()))
     assert not same(first, run(poisoned, settings, None))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fitted_targets_do_not_supervise_beside_held_ones(case: str) -> None:
+    """They are context or nothing; held ones are no input, so only the loss reads them."""
+    make, changes = CASES[case]
+    settings = small(**{**changes, "context": False})
+    clean, other = held(make()), held(make())
+    fitted, supervising = other.role == FIT, other.role == HOLD
+    other.target[fitted] = torch.rand(int(fitted.sum()))
+    first = run(clean, settings, None)
+    assert same(first, run(other, settings, None))
+    # what is shown on one edge reaches the others by the nodes that two inter units join
+    shown = small(**{**changes, "context": True, "units": ("inter", "inter")})
+    assert not same(run(clean, shown, None), run(other, shown, None))
+    other.target[supervising] = torch.rand(int(supervising.sum()))
+    assert not same(first, run(other, settings, None))
 
 
 def test_prediction_ignores_dropout() -> None:

@@ -5,11 +5,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrnet_cli.datasets.base import FIT, TEST
+from rrnet_cli.datasets.base import FIT, HOLD, TEST
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.training.problem import by_owner, degrees, standardise
 
-from .problems import PLUS_SMALL, classification, rating, small
+from .problems import PLUS_SMALL, classification, held, rating, small
 
 
 @given(seed=st.integers(0, 999), rate=st.floats(0.05, 1.0))
@@ -29,6 +29,16 @@ def test_an_instance_is_masked_as_a_whole() -> None:
     known, _ = problem.draw(small(**PLUS_SMALL))
     for row in problem.candidates:
         assert known[row].unique().numel() == 1
+
+
+@given(seed=st.integers(0, 99), context=st.booleans())
+def test_held_edges_alone_supervise_and_fitted_ones_are_shown(seed: int, context: bool) -> None:
+    settings = small(**PLUS_SMALL | {"context": context})
+    for problem in (held(classification(seed)), held(rating(seed))):
+        known, supervised = problem.draw(settings)
+        assert supervised.any() and torch.equal(supervised, problem.role == HOLD)
+        assert torch.equal(known, (problem.role == FIT) & context)
+        assert torch.equal(known, problem.shown_at_rest(settings))
 
 
 def test_a_supervised_target_is_not_in_the_inputs() -> None:
