@@ -1,0 +1,118 @@
+"""No prediction depends on a test label: permute them in the raw data, and no bit moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tests.conftest import Result
+from tests.e2e.conftest import version_folder
+from tests.layouts import write_filmtrust
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # as in a process of its own
+
+Invoke = Callable[..., Result]
+PRESETS = ("paper", "plus")
+
+
+def stages(invoke: Invoke, store: Path, extract: tuple[str | Path, ...], *graph: str) -> None:
+    """Extract, build the graph, and train and judge both presets."""
+    words = ("--quiet", "--artifacts", store)
+    for stage in (
+        extract,
+        ("build-graph", *graph),
+        *(("train", "--preset", preset, "--epochs", "4", "--name", preset) for preset in PRESETS),
+        *(("eval", preset, "--resamples", "50", "--name", preset) for preset in PRESETS),
+    ):
+        result = invoke(*words, *stage)
+        assert result.code == 0, result.err
+
+
+def fitted(store: Path) -> dict[str, bytes]:
+    """Every file that something was fitted or chosen for."""
+    files = [
+        *version_folder(store, "features").glob("*.safetensors"),
+        *version_folder(store, "graph").glob("edges/*.parquet"),
+        *store.glob("model/*/*/*.safetensors"),
+        *store.glob("model/*/*/history.parquet"),
+    ]
+    assert len(files) >= 3 + 1 + 4
+    # the version is another one: other raw data
+    parts = [file.relative_to(store).parts for file in files]
+    return {"/".join(p[:2] + p[3:]): f.read_bytes() for p, f in zip(parts, files, strict=True)}
+
+
+def predictions(store: Path, preset: str, columns: list[str]) -> list[object]:
+    """What RR-Net says of each test instance."""
+    (file,) = store.glob(f"evaluation/{preset}/*/predictions.parquet")
+    return pq.read_table(file, columns=columns).to_pydict()[columns[-1]]
+
+
+@pytest.mark.parametrize("role", ["test", "fit"])
+def test_permuted_ratings(invoke: Invoke, tmp_path: Path, role: str) -> None:
+    """Of test pairs: nothing moves. Of fitted pairs: something does, so this test can fail."""
+    data = tmp_path / "data"
+    write_filmtrust(data, 8)
+    extract = ("extract", "filmtrust", "--data", data, "--cross-fit", "3")
+    graph = ("--intra", "links", "--inter", "rated")
+    before, after = tmp_path / "before", tmp_path / "after"
+    stages(invoke, before, extract, *graph)
+
+    folder = version_folder(before, "features")
+    ratings = pq.read_table(folder / "ratings.parquet").to_pandas()
+    for side in ("user", "item"):
+        ids = pq.read_table(folder / f"{side}s.parquet")["id"].to_pylist()
+        ratings[side] = [ids[number] for number in ratings[side]]
+    chosen = ratings["role"] == role
+    old = ratings["rating"].copy()
+    ratings.loc[chosen, "rating"] = np.random.default_rng(0).permutation(old[chosen])
+    assert (ratings["rating"] != old).sum() > 5
+    lines = zip(ratings["user"], ratings["item"], ratings["rating"], strict=True)
+    (data / "ratings.txt").write_text("".join(f"{u} {i} {r}\n" for u, i, r in lines))
+    stages(invoke, after, extract, *graph)
+
+    columns = ["user", "item", "prediction"]
+    same = [predictions(after, p, columns) == predictions(before, p, columns) for p in PRESETS]
+    if role == "test":
+        assert fitted(after) == fitted(before) and all(same)
+    else:
+        assert fitted(after) != fitted(before) and not any(same)
+
+
+def test_permuted_test_labels(invoke: Invoke, tmp_path: Path, vectors: Path) -> None:
+    rng = np.random.default_rng(0)
+    names, rows = ("dog", "cat", "bird"), []
+    for number in range(60):
+        label = number % 3
+        pixels = rng.integers(0, 150, (8, 8, 3)) + [0, 50, 100][label]
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{number}.png")
+        rows.append((f"{number}.png", names[label], "test" if number % 4 == 0 else "train"))
+    table = tmp_path / "pictures.csv"
+    words = ("--backbone", "pixels", "--word-vectors", vectors, "--cross-fit", "3")
+    extract = ("extract", "manifest", "--data", table, *words)
+
+    def write() -> None:
+        table.write_text("path,label,split\n" + "".join(",".join(row) + "\n" for row in rows))
+
+    before, after = tmp_path / "before", tmp_path / "after"
+    write()
+    stages(invoke, before, extract, "--k-intra", "3")
+    test = [index for index, row in enumerate(rows) if row[2] == "test"]
+    labels = rng.permutation([rows[index][1] for index in test])
+    moved = 0
+    for index, label in zip(test, labels, strict=True):
+        moved += rows[index][1] != label
+        rows[index] = (rows[index][0], str(label), "test")
+    assert moved > 3
+    write()
+    stages(invoke, after, extract, "--k-intra", "3")
+
+    assert fitted(after) == fitted(before)
+    for preset in PRESETS:
+        columns = ["id", "rrnet"]
+        assert predictions(after, preset, columns) == predictions(before, preset, columns)
