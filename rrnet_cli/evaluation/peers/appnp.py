@@ -19,7 +19,7 @@ STEPS = 10
 
 
 class APPNP(nn.Module):
-    """`Z <- (1 - alpha) A~ Z + alpha H`, K times, with H of a one-hidden-layer MLP (eqs. 4, 5).
+    """`Z <- (1 - alpha) A~ Z + alpha H`, K times, with H of a one-hidden-layer MLP .
 
     Args:
         width: Of the features.
@@ -64,7 +64,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="appnp",
     task="classification",
-    reference="Gasteiger et al. 2019, Predict then Propagate, eqs. (4) and (5) (dgl.nn.APPNPConv)",
+    reference="Gasteiger et al. 2019, Predict then Propagate, Sec. 3, APPNP (dgl.nn.APPNPConv)",
     grid={"alpha": (0.1, 0.3, 0.6), "dropout": (0.5,), "weight_decay": (5e-4, 5e-3)},
     fit=fit,
 )

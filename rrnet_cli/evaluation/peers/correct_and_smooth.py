@@ -66,7 +66,7 @@ def correct(
         known: (N, C) one-hot labels of FIT.
         rows: (num_fit,) rows of FIT.
         matrix: (N, N) S = D^-1/2 A D^-1/2.
-        alpha: How far errors spread: `E <- alpha S E + (1 - alpha) E0`, eq. (2) iterated.
+        alpha: How far errors spread: `E <- alpha S E + (1 - alpha) E0`.
         autoscale: Scale each instance's spread error to the mean size of the errors of FIT
             (Autoscale); else errors of FIT are set back after every step (FDiff-scale, scale 1).
         steps: Propagations.

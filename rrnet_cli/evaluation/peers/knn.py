@@ -33,15 +33,14 @@ def _nearest_labels(data: ClassData, count: float) -> Tensor:
 def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Reporter) -> FloatArray:
     """Share of each class among the k nearest *fitted* instances by cosine in the features.
 
-    A fitted instance is no neighbour of its own. Equally near: the lower row. `k` is clamped so
-    that at least one other fitted instance is left out of each list. The graph's edges are not
-    used: most of an instance's neighbours in the graph may have no known label.
+    A fitted instance is no neighbour of its own. Equally near: the lower row. `k` is clamped to
+    one below the number of fitted instances. The graph's edges are not used: many of an instance's
+    neighbours there have no known label.
 
     Raises:
         InputError: FIT is of fewer than two classes, or a feature is NaN or Inf.
     """
-    # Two are left out: the instance itself, and one that `select_highest` needs to compare with.
-    limit = max(1, len(fitted_rows(data)) - 2)
+    limit = len(fitted_rows(data)) - 1
     most = min(limit, int(max(GRID["k"] + (params["k"],))))
     near = _nearest_labels(data, most)[:, : min(int(params["k"]), limit)].numpy()
     votes = np.zeros(data.log_prior.shape)

@@ -23,7 +23,7 @@ TOLERANCE = 1e-3
 
 
 def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Reporter) -> FloatArray:
-    """Minimum of the cost of the paper's eq. (4): `F = (1 - alpha) (I - alpha S)^-1 Y`.
+    """The paper's limit: `F = (1 - alpha) (I - alpha S)^-1 Y`, rows scaled to sum to 1.
 
     The iteration is scikit-learn's own `LabelSpreading`. Its kernel would be dense (29 GB for
     60,000 instances), so it is given a kernel that answers with the sparse symmetric intra graph:
@@ -59,7 +59,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="label-spreading",
     task="classification",
-    reference="Zhou et al. 2004, Learning with Local and Global Consistency, eq. (3)",
+    reference="Zhou et al. 2004, Learning with Local and Global Consistency, Sec. 2",
     grid={"alpha": (0.05, 0.2, 0.5, 0.8, 0.95)},
     fit=fit,
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import wraps
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
+from numpy.typing import NDArray
 
 from rrnet_cli.evaluation.peers.base import ClassData
 
@@ -22,7 +22,7 @@ def remember_last(
     "The same" is the same feature and label arrays (identity, not value; arrays of `ClassData` are
     never written to) and an equal number. Only the last answer is kept, and no array of the data.
     """
-    asked: list[tuple[weakref.ref[np.ndarray], weakref.ref[np.ndarray], float]] = []
+    asked: list[tuple[weakref.ref[NDArray[Any]], weakref.ref[NDArray[Any]], float]] = []
     answer: list[Result] = []
 
     @wraps(function)

@@ -42,7 +42,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="tip-adapter",
     task="classification",
-    reference="Zhang et al. 2022, Tip-Adapter, eqs. (3)-(5)",
+    reference="Zhang et al. 2022, Tip-Adapter, Sec. 3 (the variant without training)",
     # beta first: it changes slowest in the product, and the cache's answer for it is remembered.
     grid={"beta": (5.5, 10.0, 20.0, 40.0), "alpha": (0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0)},
     fit=fit,
