@@ -1,0 +1,55 @@
+"""What a peer is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rrnet_cli.progress import Reporter
+
+
+@dataclass(frozen=True)
+class ClassData:
+    """A classification, without any label of a test instance.
+
+    Attributes:
+        features: (N, d) float32, standardised over all nodes.
+        log_prior: (N, C) float32, log-softmax of the baseline's logits.
+        labels: (N,) int64, -1 wherever the instance is not FIT.
+        select: (num_select,) int64 indices.
+        select_labels: (num_select,) int64.
+        edges: (2, E) int64 intra-edges, row 0 source, row 1 destination.
+        weight: (E,) float32 similarity.
+    """
+
+    features: NDArray[np.float32]
+    log_prior: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    select: NDArray[np.int64]
+    select_labels: NDArray[np.int64]
+    edges: NDArray[np.int64]
+    weight: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One method to compare with.
+
+    Attributes:
+        name: As it is asked for.
+        task: What it can do.
+        reference: The paper, and the equation where there is one.
+        grid: Values of each setting, tried in full product and chosen on SELECT.
+        fit: Data, one value of each setting, seed, reporter -> prediction; for classes (N, C)
+            float64 probabilities of all instances, rows summing to 1.
+    """
+
+    name: str
+    task: Literal["rating", "classification"]
+    reference: str
+    grid: Mapping[str, tuple[float, ...]]
+    fit: Callable[[Any, Mapping[str, float], int, Reporter], NDArray[np.float64]]
