@@ -17,6 +17,7 @@ from rrnet_cli.graphs.hetero import from_tables
 from rrnet_cli.models.rrnet import count_parameters
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import TrainSettings
+from rrnet_cli.stages.peers import SCORES, scores_of
 from rrnet_cli.store.artifact import Key
 from rrnet_cli.training.loop import Progress, fit
 from rrnet_cli.training.network import Network
@@ -144,7 +145,7 @@ def _refit_bias(graph: dgl.DGLGraph, features: Artifact, scale: tuple[float, flo
 
 
 def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.float32]:
-    """What a trained model says of every inter-edge of the graph it was trained on.
+    """What a trained model, or a peer, says of every inter-edge of the graph it was made for.
 
     Args:
         store: Where its graph and features are.
@@ -156,6 +157,8 @@ def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.flo
         eq. (2), or the predicted rating on the raw scale.
     """
     check_device(device)
+    if SCORES in model.manifest.files:
+        return scores_of(model)
     settings = TrainSettings.model_validate(model.manifest.params)
     graph = store.resolve("graph", str(model.manifest.inputs["graph"]))
     features = store.resolve("features", str(model.manifest.inputs["features"]))

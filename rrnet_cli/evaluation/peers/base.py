@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 
 from rrnet_cli.progress import Reporter
 
+Task = Literal["rating", "classification"]
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+Predict = Callable[[IntArray, IntArray], FloatArray]
+"""Users (n,) and items (n,) to ratings (n,) on the raw scale, not clipped."""
+
 
 @dataclass(frozen=True)
 class ClassData:
@@ -28,11 +34,37 @@ class ClassData:
 
     features: NDArray[np.float32]
     log_prior: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    select: NDArray[np.int64]
-    select_labels: NDArray[np.int64]
-    edges: NDArray[np.int64]
+    labels: IntArray
+    select: IntArray
+    select_labels: IntArray
+    edges: IntArray
     weight: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RatingData:
+    """A recommendation, without any rating of a test pair.
+
+    Attributes:
+        num_users, num_items: Numbers are below these.
+        scale: Lowest and highest rating.
+        user, item: (num_fit,) int64 of the fitted pairs.
+        rating: (num_fit,) float32 on the raw scale.
+        select_user, select_item: (num_select,) int64.
+        select_rating: (num_select,) float32.
+        links: (2, num_links) int64 user-user links, each in both directions; may be empty.
+    """
+
+    num_users: int
+    num_items: int
+    scale: tuple[float, float]
+    user: IntArray
+    item: IntArray
+    rating: NDArray[np.float32]
+    select_user: IntArray
+    select_item: IntArray
+    select_rating: NDArray[np.float32]
+    links: IntArray
 
 
 @dataclass(frozen=True)
@@ -45,11 +77,13 @@ class Peer:
         reference: The paper, and the equation where there is one.
         grid: Values of each setting, tried in full product and chosen on SELECT.
         fit: Data, one value of each setting, seed, reporter -> prediction; for classes (N, C)
-            float64 probabilities of all instances, rows summing to 1.
+            float64 probabilities of all instances, rows summing to 1; for ratings a `Predict`.
+        social: Whether it reads `links` and is nothing without them.
     """
 
     name: str
-    task: Literal["rating", "classification"]
+    task: Task
     reference: str
     grid: Mapping[str, tuple[float, ...]]
-    fit: Callable[[Any, Mapping[str, float], int, Reporter], NDArray[np.float64]]
+    fit: Callable[[Any, Mapping[str, float], int, Reporter], Any]
+    social: bool = False

@@ -1,0 +1,31 @@
+"""User and item biases: Koren 2009, and this toolkit's own prior of ratings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rrnet_cli.evaluation.peers.base import Peer, Predict, RatingData
+from rrnet_cli.features.rating_bias import GRID, RatingTable, fit_bias
+from rrnet_cli.progress import Reporter
+
+
+def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Reporter) -> Predict:
+    """Mu + b_u + b_i, biases damped; closed forms, no random number."""
+    model = fit_bias(
+        RatingTable(data.user, data.item, data.rating),
+        data.num_users,
+        data.num_items,
+        scale=data.scale,
+        user_reg=params["user_reg"],
+        item_reg=params["item_reg"],
+    )
+    return model.predict
+
+
+PEER = Peer(
+    name="bias",
+    task="rating",
+    reference="Koren, Bell & Volinsky 2009, eq. (4)",
+    grid={"user_reg": GRID, "item_reg": GRID},
+    fit=fit,
+)

@@ -1,0 +1,125 @@
+"""What the matrix factorisations among the peers share: biases, factors, the fit."""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rrnet_cli.evaluation.peers.base import FloatArray, IntArray, Predict, RatingData
+
+RATE = 0.01
+MAX_STEPS = 1500
+EVERY = 5
+PATIENCE = 60
+"""Adam on all ratings at once; judged on SELECT every 5 steps, ended 60 steps after the best."""
+
+SPREAD = 0.1
+"""Standard deviation of the factors at the start."""
+
+
+class Factors(nn.Module):
+    """mu + b_u + b_i + x_u · y_i; subclasses say what x and y are made of.
+
+    The methods were published with or without biases; here all have them, without which none
+    reaches the bias model on FilmTrust.
+
+    Args:
+        data: Gives sizes, counts and the mean.
+        dim: Of the factors.
+        reg: Damping λ of all parameters; each user's and item's is weighted by the square root of
+            its number of ratings (Guo et al. 2015, Sec. 3.3: many ratings, less damping each).
+    """
+
+    def __init__(self, data: RatingData, dim: int, reg: float) -> None:
+        super().__init__()
+        self.mean = float(data.rating.mean())
+        self.reg, self.dim = reg, dim
+        self.user = torch.from_numpy(data.user.copy())
+        self.item = torch.from_numpy(data.item.copy())
+        self.rating = torch.from_numpy(data.rating.copy())
+        self.links = torch.from_numpy(data.links.copy())
+        self.user_count = torch.bincount(self.user, minlength=data.num_users).float()
+        self.item_count = torch.bincount(self.item, minlength=data.num_items).float()
+        self.user_bias = nn.Parameter(torch.zeros(data.num_users))
+        self.item_bias = nn.Parameter(torch.zeros(data.num_items))
+
+    def table(self, rows: int) -> nn.Parameter:
+        """Fresh factors (rows, dim) from the global generator."""
+        return nn.Parameter(torch.randn(rows, self.dim) * SPREAD)
+
+    @abstractmethod
+    def sides(self) -> tuple[Tensor, Tensor]:
+        """X (num_users, dim) and y (num_items, dim)."""
+
+    @abstractmethod
+    def penalty(self) -> Tensor:
+        """All of the objective but squared errors and the damping of biases; scalar."""
+
+    def damped(self, value: Tensor, count: Tensor) -> Tensor:
+        """λ Σ sqrt(count) |value|², rows without a rating as if they had one; scalar."""
+        weight = count.clamp_min(1).sqrt()
+        squares = value.square() if value.ndim == 1 else value.square().sum(1)
+        total: Tensor = self.reg * (weight * squares).sum()
+        return total
+
+    def forward(self, user: Tensor, item: Tensor) -> Tensor:
+        """Ratings (n,) of pairs."""
+        left, right = self.sides()
+        bias = self.mean + self.user_bias[user] + self.item_bias[item]
+        rating: Tensor = bias + (left[user] * right[item]).sum(1)
+        return rating
+
+    def objective(self) -> Tensor:
+        """Σ squared errors + dampings + what is the method's own; scalar."""
+        error = self(self.user, self.item) - self.rating
+        biases = self.damped(self.user_bias, self.user_count)
+        biases = biases + self.damped(self.item_bias, self.item_count)
+        total: Tensor = error.square().sum() + biases + self.penalty()
+        return total
+
+
+def neighbour_sum(places: Tensor, value: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Sparse (shape) matrix with `value` (n,) at `places` (2, n), for sums over neighbours."""
+    return torch.sparse_coo_tensor(places, value, shape).coalesce()
+
+
+def fit_factors(model: Factors, data: RatingData) -> Predict:
+    """Fit by Adam; keep the step that is best on SELECT (RMSE).
+
+    Returns:
+        The predictor of that step.
+    """
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
+    select = torch.from_numpy(data.select_user.copy()), torch.from_numpy(data.select_item.copy())
+    truth = torch.from_numpy(data.select_rating.copy())
+    low, high = data.scale
+    best, best_step, kept = math.inf, 0, copy.deepcopy(model.state_dict())
+    for step in range(MAX_STEPS):
+        if step % EVERY == 0:
+            with torch.no_grad():
+                error = model(*select).clamp(low, high) - truth
+            rmse = float(error.double().square().mean().sqrt())
+            if rmse < best:
+                best, best_step, kept = rmse, step, copy.deepcopy(model.state_dict())
+            elif not math.isfinite(rmse) or step - best_step >= PATIENCE:
+                break
+        optimizer.zero_grad()
+        (model.objective() / len(model.rating)).backward()
+        optimizer.step()
+    model.load_state_dict(kept)
+    with torch.no_grad():
+        left, right = (side.double().numpy() for side in model.sides())
+    user_bias, item_bias = (
+        bias.detach().double().numpy() for bias in (model.user_bias, model.item_bias)
+    )
+
+    def predict(user: IntArray, item: IntArray) -> FloatArray:
+        product = np.einsum("nd,nd->n", left[user], right[item])
+        return np.asarray(model.mean + user_bias[user] + item_bias[item] + product)
+
+    return predict

@@ -1,0 +1,43 @@
+"""Matrix factorisation with biases and nothing else: the control of the social peers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from rrnet_cli.evaluation.peers.base import Peer, Predict, RatingData
+from rrnet_cli.evaluation.peers.factors import Factors, fit_factors
+from rrnet_cli.progress import Reporter
+
+
+class BiasedFactors(Factors):
+    """p_u · q_i and biases (Koren, Bell & Volinsky 2009, eq. (5))."""
+
+    def __init__(self, data: RatingData, dim: int, reg: float) -> None:
+        super().__init__(data, dim, reg)
+        self.left, self.right = self.table(data.num_users), self.table(data.num_items)
+
+    def sides(self) -> tuple[Tensor, Tensor]:
+        """P and q."""
+        return self.left, self.right
+
+    def penalty(self) -> Tensor:
+        """Damping of the factors."""
+        return self.damped(self.left, self.user_count) + self.damped(self.right, self.item_count)
+
+
+def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Reporter) -> Predict:
+    """Fit at one setting."""
+    torch.manual_seed(seed)
+    return fit_factors(BiasedFactors(data, int(params["dim"]), params["reg"]), data)
+
+
+PEER = Peer(
+    name="mf",
+    task="rating",
+    reference="Koren, Bell & Volinsky 2009, eq. (5)",
+    grid={"dim": (10.0,), "reg": (0.5, 1.0, 2.0, 4.0)},
+    fit=fit,
+)

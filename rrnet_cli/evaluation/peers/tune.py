@@ -1,0 +1,100 @@
+"""Try every setting of a peer and choose on SELECT, by the rule that chooses RR-Net's epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from rrnet_cli.errors import ConfigError
+from rrnet_cli.evaluation.peers.base import ClassData, FloatArray, Peer, RatingData
+from rrnet_cli.progress import Reporter
+
+FLOOR = 1e-7
+"""Least probability in the likelihood, as where RR-Net's epoch is chosen."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A peer with the settings that were best on SELECT.
+
+    Attributes:
+        prediction: See `Peer.fit`.
+        params: The chosen settings.
+        metrics: What they reach on SELECT.
+        trials: One row a tried setting: its parameters and its metrics, in the order tried.
+    """
+
+    prediction: Any
+    params: Mapping[str, float]
+    metrics: Mapping[str, float]
+    trials: tuple[dict[str, float], ...]
+
+
+def tune(peer: Peer, data: ClassData | RatingData, seed: int, reporter: Reporter) -> Tuned:
+    """Fit every combination of the grid; of equal ones the first is kept.
+
+    Args:
+        peer: Who.
+        data: Without test labels.
+        seed: Of the peer's random numbers, the same for every trial.
+        reporter: Progress in trials.
+
+    Raises:
+        ConfigError: Nothing to choose on, or predictions that are not finite for every setting.
+    """
+    settings = [
+        dict(zip(peer.grid, values, strict=True)) for values in product(*peer.grid.values())
+    ]
+    best: Tuned | None = None
+    trials: list[dict[str, float]] = []
+    with reporter.task(peer.name, len(settings), "trial") as task:
+        for params in settings:
+            prediction = peer.fit(data, params, seed, reporter)
+            metrics = select_metrics(data, prediction)
+            trials.append({**params, **metrics})
+            task.advance(status=" ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+            if not np.isfinite(list(metrics.values())).all():
+                continue
+            if best is None or _merit(metrics) > _merit(best.metrics):
+                best = Tuned(prediction, params, metrics, ())
+    if best is None:
+        raise ConfigError(f"{peer.name} gives no finite prediction of the select split")
+    return Tuned(best.prediction, best.params, best.metrics, tuple(trials))
+
+
+def select_metrics(data: ClassData | RatingData, prediction: Any) -> dict[str, float]:
+    """`select_top1` and `select_nll`, or `select_mae` and `select_rmse` on the raw scale.
+
+    Raises:
+        ConfigError: There are no instances to select on.
+    """
+    if isinstance(data, RatingData):
+        _require_some(len(data.select_rating))
+        predicted = prediction(data.select_user, data.select_item)
+        error = np.clip(predicted, *data.scale) - data.select_rating
+        return {
+            "select_mae": float(np.abs(error).mean()),
+            "select_rmse": float(np.sqrt(np.square(error).mean())),
+        }
+    _require_some(len(data.select))
+    chosen: FloatArray = prediction[data.select]
+    match = chosen[np.arange(len(chosen)), data.select_labels]
+    return {
+        "select_top1": float((chosen.argmax(axis=1) == data.select_labels).mean()),
+        "select_nll": float(-np.log(np.maximum(match, FLOOR)).mean()),
+    }
+
+
+def _require_some(count: int) -> None:
+    if not count:
+        raise ConfigError("there are no select instances to tune a peer on", "extract with some")
+
+
+def _merit(metrics: Mapping[str, float]) -> tuple[float, ...]:
+    if "select_top1" in metrics:
+        return metrics["select_top1"], -metrics["select_nll"]
+    return (-metrics["select_rmse"],)

@@ -1,0 +1,196 @@
+"""Stage `peers`: other methods on the same graph, each tuned on select and kept as a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from rrnet_cli.datasets.base import FIT, SELECT
+from rrnet_cli.errors import ConfigError
+from rrnet_cli.evaluation.peers.base import ClassData, Peer, RatingData
+from rrnet_cli.evaluation.peers.registry import peers as registered
+from rrnet_cli.evaluation.peers.tune import tune
+from rrnet_cli.graphs.candidates import log_softmax
+from rrnet_cli.graphs.edges import EdgeTable, EdgeType, edge_key
+from rrnet_cli.progress import Reporter
+from rrnet_cli.store.artifact import Key
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rrnet_cli.store.artifact import Artifact
+    from rrnet_cli.store.draft import Draft
+    from rrnet_cli.store.store import Outcome, Store
+
+SCORES = "scores.parquet"
+"""One row an inter-edge, in the order of the graph's table: what `rrnet eval` judges."""
+
+
+def run_peers(
+    *,
+    store: Store,
+    graph: str | None,
+    only: Sequence[str],
+    seed: int,
+    reporter: Reporter,
+    force: bool = False,
+) -> list[Outcome]:
+    """Make one model artifact a peer.
+
+    Args:
+        store: Where artifacts are.
+        graph: Reference of the graph; None for the newest.
+        only: Names of peers; empty for all that the task has.
+        seed: Of the peers' random numbers.
+        reporter: Progress and notes.
+        force: Compute again even where the same version is there.
+
+    Returns:
+        The artifacts `<graph>-<peer>` in the order of the registry: `scores.parquet` (the peer's
+        answer for every inter-edge) and `trials.parquet` (one row a tried setting).
+
+    Raises:
+        ConfigError: An unknown peer, a social one on a graph without links, nothing to tune on.
+    """
+    source = store.resolve("graph", graph)
+    features = store.resolve("features", str(source.manifest.inputs["features"]))
+    rating = features.manifest.summary["task"] == "rating"
+    chosen = registered("rating" if rating else "classification", only)
+    if rating and _links(source).size == 0:
+        chosen = _without_social(chosen, only, reporter)
+    data: ClassData | RatingData | None = None
+    outcomes = []
+    for peer in chosen:
+        key = Key(
+            kind="model",
+            name=f"{source.ref.name}-{peer.name}",
+            params={
+                "preset": peer.name,
+                "grid": {name: list(values) for name, values in peer.grid.items()},
+                "seed": seed,
+            },
+            inputs={"graph": source.ref, "features": features.ref},
+            data=None,
+        )
+        if data is None and (force or store.find(key) is None):
+            data = rating_data(source, features) if rating else class_data(source, features)
+        known = data  # the closure is called before the next round
+
+        def build(draft: Draft, peer: Peer = peer, known: Any = known) -> None:
+            _write(draft, peer, known, source, features, seed, reporter)
+
+        outcomes.append(store.materialise(key, build, force=force))
+    return outcomes
+
+
+def rating_data(graph: Artifact, features: Artifact) -> RatingData:
+    """Fitted and select ratings of a graph; those of test pairs are not in it."""
+    edges = _edges(graph, ("user", "inter", "item"))
+    fit, select = (edges["role"] == role for role in (FIT, SELECT))
+    summary: Any = features.manifest.summary
+    low, high = summary["scale"]
+    return RatingData(
+        num_users=int(summary["users"]),
+        num_items=int(summary["items"]),
+        scale=(low, high),
+        user=edges.src[fit],
+        item=edges.dst[fit],
+        rating=edges["target"][fit],
+        select_user=edges.src[select],
+        select_item=edges.dst[select],
+        select_rating=edges["target"][select],
+        links=_links(graph),
+    )
+
+
+def class_data(graph: Artifact, features: Artifact) -> ClassData:
+    """Features, prior and known labels of a classification; -1 is every label that is not FIT."""
+    left = str(features.manifest.summary["left"])
+    raw = features.arrays("features.safetensors")[left].astype(np.float64)
+    spread = raw.std(axis=0)
+    matrix = (raw - raw.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
+    table = features.table("instances.parquet", ("label", "role"))
+    label, role = (table[name].to_numpy() for name in ("label", "role"))
+    select = np.flatnonzero(role == "select")
+    intra = _edges(graph, (left, "intra", left))
+    return ClassData(
+        features=matrix.astype(np.float32),
+        log_prior=log_softmax(features.arrays("prior.safetensors")["logits"]),
+        labels=np.where(role == "fit", label, -1).astype(np.int64),
+        select=select,
+        select_labels=label[select].astype(np.int64),
+        edges=np.stack([intra.src, intra.dst]),
+        weight=intra["weight"],
+    )
+
+
+def _write(
+    draft: Draft,
+    peer: Peer,
+    data: ClassData | RatingData,
+    graph: Artifact,
+    features: Artifact,
+    seed: int,
+    reporter: Reporter,
+) -> None:
+    """Tune the peer and write its answers."""
+    tuned = tune(peer, data, seed, reporter)
+    summary: Any = features.manifest.summary
+    edges = _edges(graph, (str(summary["left"]), "inter", str(summary["right"])))
+    if isinstance(data, RatingData):
+        score = tuned.prediction(edges.src, edges.dst)
+    else:
+        # float32 may round a probability of 1 upwards
+        score = np.clip(tuned.prediction[edges.src, edges.dst], 0.0, 1.0)
+    draft.write_table(SCORES, pa.table({"score": pa.array(score.astype(np.float32), pa.float32())}))
+    columns = {name: [row[name] for row in tuned.trials] for name in tuned.trials[0]}
+    draft.write_table(
+        "trials.parquet",
+        pa.table({name: pa.array(values, pa.float64()) for name, values in columns.items()}),
+    )
+    draft.summary.update(
+        {
+            "task": summary["task"],
+            "recipe": summary.get("recipe"),
+            "backbone": summary.get("backbone"),
+            "reference": peer.reference,
+            "chosen": dict(tuned.params),
+            "best": dict(tuned.metrics),
+            "trials": len(tuned.trials),
+        }
+    )
+
+
+def scores_of(model: Artifact) -> NDArray[np.float32]:
+    """What a peer says of every inter-edge, (num_inter_edges,)."""
+    return np.asarray(model.table(SCORES)["score"].to_numpy(), np.float32)
+
+
+def _edges(graph: Artifact, edge_type: EdgeType) -> EdgeTable:
+    """The edges of one type; none where the graph has no such table."""
+    name = f"edges/{edge_key(edge_type)}.parquet"
+    if name in graph.manifest.files:
+        return EdgeTable.from_arrow(graph.table(name), edge_type)
+    nothing = np.zeros(0, np.int64)
+    return EdgeTable.build(nothing, nothing, weight=np.zeros(0, np.float32))
+
+
+def _links(graph: Artifact) -> NDArray[np.int64]:
+    links = _edges(graph, ("user", "intra", "user"))
+    return np.stack([links.src, links.dst])
+
+
+def _without_social(chosen: Sequence[Peer], only: Sequence[str], reporter: Reporter) -> list[Peer]:
+    """Leave out the peers that are nothing without links; one that was named is refused."""
+    social = [peer.name for peer in chosen if peer.social]
+    if social and only:
+        raise ConfigError(
+            f"{', '.join(social)} read links between users, and the graph has none",
+            "build it with --intra links, or leave them out of --only",
+        )
+    if social:
+        reporter.note(f"left out without links between users: {', '.join(social)}")
+    return [peer for peer in chosen if not peer.social]
