@@ -117,7 +117,7 @@ def star(num=16):
     log_prior = np.log(np.tile(np.float32([0.98, 0.01, 0.01]), (num, 1)))
     return replace(
         data,
-        labels=np.concatenate([[-1], np.ones(num - 3, np.int64), [-1, -1]]),
+        labels=np.concatenate([[-1, 2], np.ones(num - 4, np.int64), [-1, -1]]),
         log_prior=log_prior,
         edges=np.stack([leaf, np.zeros_like(leaf)]),
         weight=np.ones(num - 1, np.float32),
