@@ -126,8 +126,8 @@ PEER = Peer(
     task="classification",
     reference="Huang et al. 2021, Combining Label Propagation and Simple Models, Secs. 2.2 and 2.3",
     grid={
-        "correct_alpha": (0.2, 0.5, 0.8),
-        "smooth_alpha": (0.1, 0.3, 0.6, 0.8),
+        "correct_alpha": (0.2, 0.5, 0.8, 0.95),
+        "smooth_alpha": (0.1, 0.3, 0.6, 0.8, 0.95),
         "autoscale": (0.0, 1.0),
     },
     fit=fit,

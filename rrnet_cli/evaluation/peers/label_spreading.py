@@ -60,6 +60,6 @@ PEER = Peer(
     name="label-spreading",
     task="classification",
     reference="Zhou et al. 2004, Learning with Local and Global Consistency, Sec. 2",
-    grid={"alpha": (0.05, 0.2, 0.5, 0.8, 0.95)},
+    grid={"alpha": (0.01, 0.05, 0.2, 0.5, 0.8, 0.95)},
     fit=fit,
 )

@@ -44,6 +44,9 @@ PEER = Peer(
     task="classification",
     reference="Zhang et al. 2022, Tip-Adapter, Sec. 3 (the variant without training)",
     # beta first: it changes slowest in the product, and the cache's answer for it is remembered.
-    grid={"beta": (5.5, 10.0, 20.0, 40.0), "alpha": (0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0)},
+    grid={
+        "beta": (5.5, 10.0, 20.0, 40.0, 80.0),
+        "alpha": (0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+    },
     fit=fit,
 )

@@ -31,7 +31,7 @@ def ring(num=12):
 
 def test_adjacency_is_that_of_a_loop():
     data = class_data()
-    data.weight[:5] = -0.3
+    data = replace(data, weight=data.weight - np.median(data.weight))  # half of them below 0
     np.testing.assert_allclose(symmetric_adjacency(data).toarray(), dense_adjacency(data))
     np.testing.assert_allclose(normalised_adjacency(data).toarray(), dense_normalised(data))
 
@@ -110,9 +110,23 @@ def slow_propagation(matrix, start, alpha, after):
     return value
 
 
+def star(num=16):
+    """Node 0 hears all others, fitted and wrong alike: more error than one node can hold."""
+    data = class_data(num=num)
+    leaf = np.arange(1, num)
+    log_prior = np.log(np.tile(np.float32([0.98, 0.01, 0.01]), (num, 1)))
+    return replace(
+        data,
+        labels=np.concatenate([[-1, 2], np.ones(num - 4, np.int64), [-1, -1]]),
+        log_prior=log_prior,
+        edges=np.stack([leaf, np.zeros_like(leaf)]),
+        weight=np.ones(num - 1, np.float32),
+    )
+
+
+@pytest.mark.parametrize("data", [class_data(num=16), star()], ids=["knn", "star"])
 @pytest.mark.parametrize("autoscale", [0.0, 1.0])
-def test_correct_and_smooth_is_the_slow_one(autoscale):
-    data = class_data(num=16)
+def test_correct_and_smooth_is_the_slow_one(autoscale, data):
     matrix, labels = dense_normalised(data), dense_one_hot(data)
     known = data.labels >= 0
     prior = np.exp(data.log_prior.astype(float))

@@ -145,6 +145,7 @@ def test_the_last_answer_is_remembered_for_the_same_arrays_only(monkeypatch):
     fit("knn", data, k=3.0)
     fit("knn", data, k=5.0)
     assert len(searches) == 1
-    fit("knn", replace(data, labels=np.where(data.labels >= 0, (data.labels + 1) % 3, -1)), k=5.0)
+    data = replace(data, labels=np.where(data.labels >= 0, (data.labels + 1) % 3, -1))
+    fit("knn", data, k=5.0)
     fit("knn", replace(data, features=data.features[::-1].copy()), k=5.0)
     assert len(searches) == 3
