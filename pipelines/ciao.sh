@@ -18,9 +18,9 @@ for seed in "${seeds[@]}"; do
     --name "$graph"
   rrnet build-graph "$graph" --intra links --k-intra-right 0 --inter rated
   for preset in "${presets[@]}"; do
-    use_preset "$preset" --optimizer sgd --lr 0.01 --momentum 0.9 --weight-decay 5e-4 --epochs 500
-    rrnet train "$graph" --preset "$preset" --units intra,inter,intra,inter,inter --hidden 16 \
-      --seed "$seed" "${rates[@]}" "${fast_train[@]}"
+    use_preset "$preset" --units intra,inter,intra,inter,inter --hidden 16 \
+      --optimizer sgd --lr 0.01 --momentum 0.9 --weight-decay 5e-4 --epochs 500
+    rrnet train "$graph" --preset "$preset" --seed "$seed" "${rates[@]}" "${fast_train[@]}"
   done
 done
 

@@ -24,10 +24,10 @@ for seed in "${seeds[@]}"; do
   for preset in "${presets[@]}"; do
     if [[ $preset == paper ]]; then inter=$paper_inter; else inter=rated; fi
     rrnet build-graph "$graph" --intra links --k-intra-right 0 --inter "$inter" --name "$graph-$inter"
-    use_preset "$preset" --optimizer sgd --lr 0.01 --momentum 0.9 --weight-decay 5e-4 \
-      --epochs 500 --patience 60
-    rrnet train "$graph-$inter" --preset "$preset" --units intra,inter,intra,inter,inter \
-      --hidden 16 --seed "$seed" --name "$graph-$preset" "${rates[@]}" "${fast_train[@]}"
+    use_preset "$preset" --units intra,inter,intra,inter,inter --hidden 16 \
+      --optimizer sgd --lr 0.01 --momentum 0.9 --weight-decay 5e-4 --epochs 500 --patience 60
+    rrnet train "$graph-$inter" --preset "$preset" --seed "$seed" --name "$graph-$preset" \
+      "${rates[@]}" "${fast_train[@]}"
   done
 done
 
