@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
 
+_HISTORY = "history.parquet"
+
 _FREE = {
     "features": ("data.fold", "data.split_seed", "seed"),
     "graph": (),
@@ -180,12 +182,13 @@ def _draw(draft: Draft, report: Mapping[str, Any], sources: Sequence[Source]) ->
     over = f"{title}: {detail['n']:,} {counted}"
     over += f" of {len(runs)} runs" if len(runs) > 1 else ""
     histories = [
-        (run["label"], source.model.table("history.parquet").to_pydict())
+        (run["label"], source.model.table(_HISTORY).to_pydict())
         for run, source in zip(runs, sources, strict=True)
+        if _HISTORY in source.model.manifest.files  # a peer has none
     ]
-    plots.curves(
-        draft.path("plots/curves.png"), histories, f"Training of RR-Net: {title.rpartition(',')[0]}"
-    )
+    if histories:
+        heading = f"Training of RR-Net: {title.rpartition(',')[0]}"
+        plots.curves(draft.path("plots/curves.png"), histories, heading)
     if report["task"] == "rating":
         plots.rating_reliability(
             draft.path("plots/calibration.png"), detail["reliability"], f"Calibration\n{over}"

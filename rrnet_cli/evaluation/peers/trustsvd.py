@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rrnet_cli.evaluation.peers.base import Peer, Predict, RatingData
 from rrnet_cli.evaluation.peers.factors import Factors, fit_factors, neighbour_sum
@@ -24,8 +24,10 @@ class TrustSVD(Factors):
         super().__init__(data, dim, reg)
         self.social = social
         num_users, num_items = data.num_users, data.num_items
-        self.left, self.trusted = self.table(num_users), self.table(num_users)
-        self.right, self.implicit = self.table(num_items), self.table(num_items)
+        self.left, self.right = self.table(num_users), self.table(num_items)
+        # from zero: a sum of many random vectors would be noise that takes long to unlearn
+        self.implicit = nn.Parameter(torch.zeros(num_items, dim))
+        self.trusted = nn.Parameter(torch.zeros(num_users, dim))
         self.rated = neighbour_sum(
             torch.stack([self.user, self.item]),
             self.user_count[self.user].rsqrt(),
