@@ -40,14 +40,14 @@ MODALITIES = {
 """What each layout holds."""
 
 BACKBONES = {
-    "audio": ("envnet", "logmel"),
+    "audio": ("envnet", "envnet_v2", "m18", "logmel"),
     "image": ("resnet18", "resnet50", "mobilenet_v2", "pixels"),
     "rating": ("rating-bias",),
 }
 """The baselines that each modality can have."""
 
-SAMPLE_RATES = {"envnet": 16_000, "logmel": 22_050}
-"""In Hz; EnvNet's is the one it was published for."""
+SAMPLE_RATES = {"envnet": 16_000, "envnet_v2": 44_100, "m18": 8_000, "logmel": 22_050}
+"""In Hz, that clips are read at; each network says its own, but importing one is slow."""
 
 
 def extract(
