@@ -145,8 +145,8 @@ def mix(first: Tensor, second: Tensor, ratio: Tensor, sample_rate: int) -> Tenso
     louder = 10 ** ((loudness(first, sample_rate) - loudness(second, sample_rate)) / 20)
     # The formula times r / r, so that a ratio of 0 is no division by it.
     part = (ratio / (ratio + louder * (1 - ratio)))[:, None]
-    mixed: Tensor = part * first + (1 - part) * second
-    return mixed / (part**2 + (1 - part) ** 2).sqrt()
+    mixed: Tensor = (part * first + (1 - part) * second) / (part**2 + (1 - part) ** 2).sqrt()
+    return mixed
 
 
 def loudness(crops: Tensor, sample_rate: int) -> Tensor:
