@@ -3,9 +3,9 @@
 # leave one fold out, k = 10 and 2, top-20, two units, SGD at 0.1.
 #
 #   DATA=/path/to/ESC-50 pipelines/esc50.sh                     # log-mel, all five folds
-#   DATA=/path/to/ESC-50 BACKBONE=envnet FOLDS=1 pipelines/esc50.sh  # EnvNet
+#   DATA=/path/to/ESC-50 BACKBONE=envnet FOLDS=1 pipelines/esc50.sh  # EnvNet, or envnet_v2, m18
 #
-# EPOCHS is the baseline's (EnvNet: 600, as published: hours on a CPU).
+# EPOCHS is the baseline's (600, EnvNet-v2 1000, as published: hours on a CPU).
 # VECTORS is a name or a file of word vectors. See common.sh for the other variables.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -15,7 +15,10 @@ need_data ESC-50
 backbone=${BACKBONE:-logmel}
 read -ra folds <<<"${FOLDS:-1 2 3 4 5}"
 baseline=(--backbone "$backbone")
-if [[ $backbone == envnet ]]; then
+if [[ $backbone == envnet_v2 ]]; then
+  baseline+=(--epochs "${EPOCHS:-1000}" --batch-size 64 --lr 0.1 --schedule warmup)
+fi
+if [[ $backbone == envnet || $backbone == m18 ]]; then
   baseline+=(--epochs "${EPOCHS:-600}" --batch-size 64 --lr 0.01 --schedule step)
 fi
 if [[ ${FAST:-0} == 1 ]]; then

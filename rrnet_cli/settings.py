@@ -23,8 +23,18 @@ Layout = Literal[
     "ciao",
 ]
 Backbone = Literal[
-    "envnet", "logmel", "resnet18", "resnet50", "mobilenet_v2", "pixels", "rating-bias"
+    "envnet",
+    "envnet_v2",
+    "m18",
+    "logmel",
+    "resnet18",
+    "resnet50",
+    "mobilenet_v2",
+    "pixels",
+    "rating-bias",
 ]
+SOUND_NETWORKS = ("envnet", "envnet_v2", "m18")
+"""The backbones that hear raw samples."""
 Unit = Literal["intra", "inter"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -77,12 +87,20 @@ class BaselineSettings(Settings):
     lr: float = Field(0.01, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
-    schedule: Literal["constant", "cosine", "step"] = Field(
-        "constant", description="step: x0.1 after 50 % and 75 % of the epochs."
+    schedule: Literal["constant", "cosine", "step", "warmup"] = Field(
+        "constant",
+        description="step: x0.1 after 50 % and 75 % of the epochs; warmup: 10 epochs at a tenth, "
+        "x0.1 after 30 %, 60 % and 90 %.",
     )
     augment: bool = Field(True, description="Random crop and flip (images).")
+    between_class: bool = Field(
+        False, description="Train on mixes of two clips of different classes (sound networks)."
+    )
+    strong_augment: bool = Field(
+        False, description="Random speed and loudness in training (sound networks)."
+    )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    test_crops: Positive = Field(10, description="Crops averaged per clip (EnvNet).")
+    test_crops: Positive = Field(10, description="Crops averaged per clip (sound networks).")
     user_reg: float | None = Field(
         None, ge=0, description="Damping of user biases (rating-bias); unset: chosen on `select`."
     )
@@ -90,6 +108,14 @@ class BaselineSettings(Settings):
         None, ge=0, description="Damping of item biases (rating-bias); unset: chosen on `select`."
     )
     embedding_dim: Positive = Field(128, description="Width of user and item attributes.")
+
+    @model_validator(mode="after")
+    def _only_sounds_are_mixed(self) -> BaselineSettings:
+        if self.backbone not in SOUND_NETWORKS:
+            for name in ("between_class", "strong_augment"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} is for the backbones {', '.join(SOUND_NETWORKS)}")
+        return self
 
 
 class TextSettings(Settings):

@@ -55,7 +55,8 @@ def extract(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="envnet, logmel; resnet18, resnet50, mobilenet_v2, pixels; rating-bias. [recipe]",
+            help="envnet, envnet_v2, m18, logmel; resnet18, resnet50, mobilenet_v2, pixels; "
+            "rating-bias. [recipe]",
         ),
     ] = None,
     stem: Annotated[
@@ -69,7 +70,13 @@ def extract(
     batch_size: Annotated[int | None, typer.Option(help="Instances a step. [recipe]")] = None,
     lr: Annotated[float | None, typer.Option(help="Initial learning rate. [recipe]")] = None,
     schedule: Annotated[
-        str | None, typer.Option(metavar="NAME", help="constant, cosine or step. [recipe]")
+        str | None, typer.Option(metavar="NAME", help="constant, cosine, step, warmup. [recipe]")
+    ] = None,
+    between_class: Annotated[
+        bool | None, typer.Option(help="Train on mixes of two classes (sound networks). [no]")
+    ] = None,
+    strong_augment: Annotated[
+        bool | None, typer.Option(help="Random speed and loudness (sound networks). [no]")
     ] = None,
     precision: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, float32 or bfloat16. [auto]")
@@ -132,6 +139,8 @@ def extract(
         "baseline.batch_size": batch_size,
         "baseline.lr": lr,
         "baseline.schedule": schedule,
+        "baseline.between_class": between_class,
+        "baseline.strong_augment": strong_augment,
         "baseline.precision": precision,
         "data.fold": None if fold == "all" else fold,
         "data.val_fraction": val_fraction,

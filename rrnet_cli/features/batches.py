@@ -12,6 +12,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rrnet_cli.features.strong_augment import random_gain, stretched_crops
+
 Index = NDArray[np.int64]
 
 
@@ -121,6 +123,15 @@ class ImageInputs:
         return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
 
 
+INT16_SCALE = 1 / 32_768
+"""What a 16-bit sample is multiplied by before a network hears it."""
+
+
+def scaled(samples: Tensor) -> Tensor:
+    """int16 samples to floats in [-1, 1); floats as they are."""
+    return samples.float() * INT16_SCALE if samples.dtype == torch.int16 else samples
+
+
 class ClipInputs:
     """Sound clips of any length in one int16 array, cropped to one width.
 
@@ -131,15 +142,24 @@ class ClipInputs:
         clips: (num_samples,) int16 each, none empty.
         width: Samples in a crop; even.
         views: Evenly spaced crops a clip at test.
+        strong: Strong augmentation of training crops: speed and loudness at random.
     """
 
     unit = "clip"
 
-    def __init__(self, clips: Sequence[NDArray[np.int16]], width: int, views: int = 10) -> None:
+    def __init__(
+        self,
+        clips: Sequence[NDArray[np.int16]],
+        width: int,
+        views: int = 10,
+        *,
+        strong: bool = False,
+    ) -> None:
         if width < 2 or width % 2:
             raise ValueError(f"the crop width must be even, not {width}")
         self.width = width
         self.views = views
+        self.strong = strong
         self.lengths = np.array([len(clip) for clip in clips], dtype=np.int64)
         half = width // 2
         # start[i]: where the padded clip i begins; the silence after it opens clip i + 1.
@@ -152,8 +172,17 @@ class ClipInputs:
         return len(self.lengths)
 
     def train_batch(self, index: Index, rng: np.random.Generator) -> Tensor:
-        """One uniform random crop a clip, (len(index), width) int16."""
-        return self._cut(self._starts[index] + rng.integers(0, self.lengths[index] + 1))
+        """One uniform random crop a clip, (len(index), width) int16; float32 where `strong`."""
+        crops = self.crops(index, rng)
+        return random_gain(crops, rng) if self.strong else crops
+
+    def crops(self, index: Index, rng: np.random.Generator) -> Tensor:
+        """The same before the random gain, which comes last where clips are mixed."""
+        if not self.strong:
+            return self._cut(self._starts[index] + rng.integers(0, self.lengths[index] + 1))
+        first = self._starts[index] + self.width // 2
+        stretched = stretched_crops(self._samples, first, self.lengths[index], self.width, rng)
+        return torch.from_numpy(stretched) * INT16_SCALE
 
     def test_batch(self, index: Index, views: int | None = None) -> Tensor:
         """Evenly spaced crops, (len(index) * views, width) int16; a single one is central."""

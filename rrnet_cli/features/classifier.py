@@ -18,14 +18,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from rrnet_cli.datasets.base import FIT, SELECT
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.features.batches import ImageInputs, Inputs, chunks, split_batches
+from rrnet_cli.features.between_class import loss_of, right_answers, training_draw
 from rrnet_cli.features.network import BaselineNet
 from rrnet_cli.features.precision import Precision, autocast, choose_device, choose_precision
 from rrnet_cli.features.schedule import learning_rate
+from rrnet_cli.features.sound import SOUND_NETS
 from rrnet_cli.features.vision import VisionNet, build_vision
 from rrnet_cli.progress import Reporter, SilentReporter
 from rrnet_cli.training import checkpoints
@@ -75,11 +76,9 @@ def build_baseline(settings: BaselineSettings, num_classes: int, seed: int) -> B
     Raises:
         ConfigError: The backbone is no network.
     """
-    from rrnet_cli.features.envnet import EnvNet
-
     with _seeded(seed, 0):
-        if settings.backbone == "envnet":
-            return EnvNet(num_classes, settings.feature_dim)
+        if settings.backbone in SOUND_NETS:
+            return SOUND_NETS[settings.backbone](num_classes, settings.feature_dim)
         return build_vision(settings.backbone, settings.stem, num_classes, settings.feature_dim)
 
 
@@ -167,6 +166,7 @@ class TrainingRun:
         if isinstance(model, VisionNet) and isinstance(inputs, ImageInputs):
             model.set_normalisation(*inputs.channel_statistics(self.fit))
         self.inputs, self.labels, self.seed = inputs, torch.from_numpy(labels.copy()), seed
+        self.draw = training_draw(model, inputs, labels, self.fit, settings)
         self.settings, self.device = settings, device
         self.optimizer = torch.optim.SGD(
             model.parameters(),
@@ -174,7 +174,7 @@ class TrainingRun:
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
             # EnvNet's recipe; torchvision networks take the paper's plain momentum.
-            nesterov=settings.backbone == "envnet" and settings.momentum > 0,
+            nesterov=settings.backbone in SOUND_NETS and settings.momentum > 0,
         )
         self.epochs = 0
         self.history: list[Row] = []
@@ -199,8 +199,8 @@ class TrainingRun:
         with _seeded(self.seed, self.epochs + 1):
             for number, index in enumerate(batches):
                 rate = learning_rate(self.settings, self.epochs, number / len(batches))
-                batch = self.inputs.train_batch(index, rng).to(self.device)
-                loss, right = self._step(batch, self.labels[index].to(self.device), rate)
+                batch, target = self.draw(index, rng)
+                loss, right = self._step(batch.to(self.device), target.to(self.device), rate)
                 loss_sum, hits = loss_sum + loss * len(index), hits + right
                 yield len(index), loss
         self.epochs += 1
@@ -216,7 +216,7 @@ class TrainingRun:
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self.precision):
             logits = self.model(batch)
-        loss = functional.cross_entropy(logits.float(), target)
+        loss = loss_of(logits.float(), target)
         value = loss.item()
         if not math.isfinite(value):
             raise ConfigError(
@@ -226,7 +226,7 @@ class TrainingRun:
             )  # fmt: skip
         loss.backward()
         self.optimizer.step()
-        return value, int((logits.argmax(1) == target).sum())
+        return value, right_answers(logits, target)
 
     def finish_epoch(self) -> None:
         """Look at SELECT: one central view an instance, in the precision of the training."""

@@ -1,4 +1,4 @@
-"""Baselines that are networks trained from scratch: EnvNet, ResNets, MobileNetV2."""
+"""Baselines that are networks trained from scratch, on sounds or on pictures."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 from rrnet_cli.datasets.base import AudioSet, ImageSet
 from rrnet_cli.features.batches import ClipInputs, ImageInputs, Inputs
 from rrnet_cli.features.classifier import TrainedClassifier, build_baseline, train_classifier
-from rrnet_cli.features.envnet import CROP
 from rrnet_cli.features.inference import apply
+from rrnet_cli.features.sound import SOUND_NETS
 from rrnet_cli.settings import BaselineSettings, ExtractSettings
 from rrnet_cli.stages._baseline import Baseline, Training
 
@@ -64,7 +64,12 @@ def network_baseline(
 
 def _inputs(instances: AudioSet | ImageSet, settings: BaselineSettings) -> Inputs:
     if isinstance(instances, AudioSet):
-        return ClipInputs(instances.clips, CROP, settings.test_crops)
+        return ClipInputs(
+            instances.clips,
+            SOUND_NETS[settings.backbone].crop,
+            settings.test_crops,
+            strong=settings.strong_augment,
+        )
     return ImageInputs(instances.images, settings.augment)
 
 

@@ -40,14 +40,17 @@ MODALITIES = {
 """What each layout holds."""
 
 BACKBONES = {
-    "audio": ("envnet", "logmel"),
+    "audio": ("envnet", "envnet_v2", "m18", "logmel"),
     "image": ("resnet18", "resnet50", "mobilenet_v2", "pixels"),
     "rating": ("rating-bias",),
 }
 """The baselines that each modality can have."""
 
-SAMPLE_RATES = {"envnet": 16_000, "logmel": 22_050}
-"""In Hz; EnvNet's is the one it was published for."""
+SAMPLE_RATES = {"envnet": 16_000, "envnet_v2": 44_100, "m18": 8_000, "logmel": 22_050}
+"""In Hz, that clips are read at; each network says its own, but importing one is slow."""
+
+
+_LATER_SWITCHES = ("between_class", "strong_augment")
 
 
 def extract(
@@ -226,8 +229,10 @@ def _params(settings: ExtractSettings, text: _text.TextSource | None) -> dict[st
     """The settings, with the word vectors named by content: paths are never recorded."""
     params: dict[str, Any] = settings.model_dump(mode="json")
     # Switches that are off are left out: what was extracted before they came keeps its version.
-    for section, switch in ((params, "cross_fit"), (params["data"], "holdout")):
-        if section[switch] is None:
+    data, baseline = params["data"], params["baseline"]
+    switches = ((params, "cross_fit"), (data, "holdout"))
+    for section, switch in (*switches, *((baseline, name) for name in _LATER_SWITCHES)):
+        if not section[switch]:
             del section[switch]
     if text is not None:
         params["text"]["vectors"] = f"sha256:{text.digest}"

@@ -103,6 +103,8 @@ def test_data_folder_from_the_environment(invoke, ratings, monkeypatch, tmp_path
         (("esc10", "--data", "nowhere"), 3, "nowhere does not exist"),
         (("digits", "--backbone", "envnet"), 2, "does not read pictures"),
         (("digits", "--backbone", "vgg"), 2, "--backbone"),
+        (("digits", "--between-class"), 2, "is for the backbones envnet, envnet_v2, m18"),
+        (("digits", "--strong-augment"), 2, "is for the backbones envnet, envnet_v2, m18"),
         (("digits", "--fold", "all"), 2, "no folds"),
         (("digits", "--fold", "two"), 2, "data.fold"),
         (("digits", "--on-error", "ignore"), 2, "use fail or skip"),
