@@ -51,6 +51,7 @@ SAMPLE_RATES = {"envnet": 16_000, "envnet_v2": 44_100, "m18": 8_000, "logmel": 2
 
 
 _LATER_SWITCHES = ("between_class", "strong_augment")
+"""Switches of baselines that came after the first artifacts: left out of the version when off."""
 
 
 def extract(
