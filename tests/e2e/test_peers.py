@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from rrnet_cli.evaluation.peers.registry import PEERS
+from rrnet_cli.store.store import Store
 from tests.conftest import Result
 from tests.layouts import write_filmtrust
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # as in a process of its own
 
 Invoke = Callable[..., Result]
+PAIR = ("users", "items")
 
 
 def test_rating_peers_are_made_once_and_judged(invoke: Invoke, tmp_path: Path) -> None:
@@ -29,6 +34,41 @@ def test_rating_peers_are_made_once_and_judged(invoke: Invoke, tmp_path: Path) -
     judged = invoke("--json", "eval", "ft-mf", "--resamples", "50")
     assert judged.code == 0, judged.err
     assert '"preset": "mf"' in judged.out
+
+
+def test_no_rating_peer_sees_a_test_rating(invoke: Invoke, tmp_path: Path) -> None:
+    """Test pairs get other ratings in the raw file: every score keeps its bits."""
+    write_filmtrust(tmp_path / "true", 8)
+    store = Store(tmp_path / "artifacts")
+    lacking = () if find_spec("surprise") else ("svd", "svdpp")
+    names = [name for name in PEERS["rating"] if name not in lacking]
+
+    def scores(name: str) -> dict[str, bytes]:
+        data = tmp_path / name
+        assert invoke("extract", "filmtrust", "--data", data, "--name", name).code == 0
+        assert invoke("build-graph", name, "--intra", "links", "--inter", "rated").code == 0
+        made = invoke("peers", name, "--only", ",".join(names))
+        assert made.code == 0, made.err
+        tables = (store.resolve("model", f"{name}-{n}").table("scores.parquet") for n in names)
+        return {n: t["score"].to_numpy().tobytes() for n, t in zip(names, tables, strict=True)}
+
+    before = scores("true")
+    features = store.resolve("features", "true")
+    users, items = (features.table(f"{side}.parquet")["id"].to_pylist() for side in PAIR)
+    rated = features.table("ratings.parquet").to_pylist()
+    test = {(users[r["user"]], items[r["item"]]) for r in rated if r["role"] == "test"}
+    lines = [line.split() for line in (tmp_path / "true/ratings.txt").read_text().splitlines()]
+    rows = [number for number, line in enumerate(lines) if (line[0], line[1]) in test]
+    assert len(rows) >= len(test) > 0
+    given = np.array([line[2] for line in lines])
+    given[rows] = np.where(given[rows] == "4", "0.5", "4")
+    (tmp_path / "other").mkdir()
+    changed = (f"{line[0]} {line[1]} {value}\n" for line, value in zip(lines, given, strict=True))
+    (tmp_path / "other/ratings.txt").write_text("".join(changed))
+    (tmp_path / "other/trust.txt").write_bytes((tmp_path / "true/trust.txt").read_bytes())
+    assert scores("other") == before
+    kept = store.resolve("features", "other").table("ratings.parquet")
+    assert kept["rating"].to_pylist() != [row["rating"] for row in rated]
 
 
 def test_class_peers_of_a_graph(invoke: Invoke, store: Path) -> None:

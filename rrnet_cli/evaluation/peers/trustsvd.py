@@ -18,6 +18,10 @@ class TrustSVD(Factors):
     .. math::
         x_u = p_u + |I_u|^{-1/2} \sum_{i \in I_u} y_i + |T_u|^{-1/2} \sum_{v \in T_u} w_v, \qquad
         \lambda_T \sum_{(u, v)} (p_u \cdot w_v - 1)^2
+
+    Damping follows the authors' LibRec, which adds it at every rating: a `y` is damped once a
+    rating of each user who rated its item, a `w` once a rating of each user who trusts its own.
+    Damped like the other factors (once a rating of the item, once a truster) they overfit.
     """
 
     def __init__(self, data: RatingData, dim: int, reg: float, social: float) -> None:
@@ -37,6 +41,11 @@ class TrustSVD(Factors):
         self.trusted_by = torch.bincount(self.links[1], minlength=num_users).float()
         share = self.trusts[self.links[0]].rsqrt()
         self.trust = neighbour_sum(self.links, share, (num_users, num_users))
+        # how many ratings are predicted with each y and each w
+        self.item_uses = torch.zeros(num_items).index_add_(0, self.item, self.user_count[self.user])
+        self.trusted_uses = torch.zeros(num_users).index_add_(
+            0, self.links[1], self.user_count[self.links[0]]
+        )
 
     def sides(self) -> tuple[Tensor, Tensor]:
         """Own, rated and trusted; and q."""
@@ -46,13 +55,19 @@ class TrustSVD(Factors):
     def penalty(self) -> Tensor:
         """Damping, and how well the vectors explain who trusts whom."""
         trust = (self.left[self.links[0]] * self.trusted[self.links[1]]).sum(1)
-        own = (
-            self.damped(self.left, self.user_count + self.trusts)
-            + self.damped(self.right, self.item_count)
-            + self.damped(self.implicit, self.item_count)
-            + self.damped(self.trusted, self.trusted_by)
+        own = self.damped(self.left, self.user_count) + self.damped(self.right, self.item_count)
+        of_sets = _weighted(self.implicit, self.item_uses * self.item_count.clamp_min(1).rsqrt())
+        of_sets = of_sets + _weighted(
+            self.trusted, self.trusted_uses * self.trusted_by.clamp_min(1).rsqrt()
         )
-        return own + self.social * (trust - 1).square().sum()
+        as_truster = (trust - 1).square().sum() + _weighted(self.left, self.trusts.sqrt())
+        return own + self.reg * of_sets + self.social * as_truster
+
+
+def _weighted(value: Tensor, weight: Tensor) -> Tensor:
+    """Σ weight |value|² of rows (n, dim) and their weights (n,); scalar."""
+    total: Tensor = (weight * value.square().sum(1)).sum()
+    return total
 
 
 def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Reporter) -> Predict:
@@ -65,7 +80,7 @@ PEER = Peer(
     name="trustsvd",
     task="rating",
     reference="Guo, Zhang & Yorke-Smith 2015, eqs. (4), (6)",
-    grid={"dim": (10.0,), "reg": (1.0, 2.0, 4.0), "social": (0.1, 1.0)},
+    grid={"dim": (10.0,), "reg": (0.6, 1.2, 2.4), "social": (0.1, 0.9)},
     fit=fit,
     social=True,
 )

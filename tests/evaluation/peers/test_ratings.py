@@ -105,11 +105,16 @@ def expected_penalty(name: str, model: Factors, data: RatingData) -> float:
     p, q = array(model.left), array(model.right)
     if name == "trustsvd":
         w, y = array(model.trusted), array(model.implicit)
-        total = squares(p, np.concatenate([data.user, truster])) + squares(q, data.item)
-        total += squares(y, data.item) + squares(w, trustee)
-        return total + SOCIAL * sum(
-            (p[u] @ w[v] - 1) ** 2 for u, v in zip(truster, trustee, strict=True)
-        )
+        total = squares(p, data.user) + squares(q, data.item)
+        for u in data.user:  # at every rating, all y and all w of its user
+            for i in data.item[data.user == u]:
+                total += REG * float(np.square(y[i]).sum()) / (data.item == i).sum() ** 0.5
+            for v in trustee[truster == u]:
+                total += REG * float(np.square(w[v]).sum()) / (trustee == v).sum() ** 0.5
+        for u, v in zip(truster, trustee, strict=True):
+            own = float(np.square(p[u]).sum()) / (truster == u).sum() ** 0.5
+            total += SOCIAL * ((p[u] @ w[v] - 1) ** 2 + own)
+        return total
     total = squares(p, data.user) + squares(q, data.item)
     if name == "soreg":
         similar = soreg.link_similarity(data)
