@@ -27,8 +27,8 @@ WORTH_MEASURING = 100
 
 _FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 """What a processor that multiplies bfloat16 itself says of itself. Whether it gains from it differs
-between two that both have `avx512_bf16` (here once 0.8 times float32's speed, once 1.3 times), and
-between networks (MobileNetV2's depthwise convolutions lose), so it is measured."""
+between two that both have `avx512_bf16`, and between networks (MobileNetV2's depthwise convolutions
+lose), so it is measured; `benchmarks/extract_throughput.py --precision float32` and `bfloat16`."""
 
 
 def choose_device(name: str) -> torch.device:

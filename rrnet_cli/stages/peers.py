@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,7 +62,11 @@ def run_peers(
     chosen = registered("rating" if rating else "classification", only)
     if rating and _links(source).size == 0:
         chosen = _without_social(chosen, only, reporter)
-    data: ClassData | RatingData | None = None
+
+    @cache
+    def data() -> ClassData | RatingData:  # read once, and not at all where all is cached
+        return rating_data(source, features) if rating else class_data(source, features)
+
     outcomes = []
     for peer in chosen:
         key = Key(
@@ -75,12 +80,9 @@ def run_peers(
             inputs={"graph": source.ref, "features": features.ref},
             data=None,
         )
-        if data is None and (force or store.find(key) is None):
-            data = rating_data(source, features) if rating else class_data(source, features)
-        known = data  # the closure is called before the next round
 
-        def build(draft: Draft, peer: Peer = peer, known: Any = known) -> None:
-            _write(draft, peer, known, source, features, seed, reporter)
+        def build(draft: Draft, peer: Peer = peer) -> None:
+            _write(draft, peer, data(), source, features, seed, reporter)
 
         outcomes.append(store.materialise(key, build, force=force))
     return outcomes

@@ -64,7 +64,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="appnp",
     task="classification",
-    reference="Gasteiger et al. 2019, Predict then Propagate, Sec. 3, APPNP (dgl.nn.APPNPConv)",
+    reference="Gasteiger et al. 2019, Predict then Propagate, APPNP (dgl.nn.APPNPConv)",
     grid={"alpha": (0.1, 0.3, 0.6), "dropout": (0.5,), "weight_decay": (5e-4, 5e-3)},
     fit=fit,
 )

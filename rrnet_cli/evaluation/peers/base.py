@@ -74,7 +74,7 @@ class Peer:
     Attributes:
         name: As it is asked for.
         task: What it can do.
-        reference: The paper, and the equation where there is one.
+        reference: The paper; its formula stands in the module.
         grid: Values of each setting, tried in full product and chosen on SELECT.
         fit: Data, one value of each setting, seed, reporter -> prediction; for classes (N, C)
             float64 probabilities of all instances, rows summing to 1; for ratings a `Predict`.

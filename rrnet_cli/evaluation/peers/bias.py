@@ -25,7 +25,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
 PEER = Peer(
     name="bias",
     task="rating",
-    reference="Koren, Bell & Volinsky 2009, eq. (4)",
+    reference="Koren, Bell & Volinsky 2009: mu + b_u + b_i",
     grid={"user_reg": GRID, "item_reg": GRID},
     fit=fit,
 )

@@ -59,7 +59,7 @@ def correct(
     autoscale: bool,
     steps: int = STEPS,
 ) -> FloatArray:
-    """Add the errors of FIT, spread over the graph (Sec. 2.2).
+    """Add the errors of FIT, spread over the graph.
 
     Args:
         prior: (N, C) base prediction Z.
@@ -100,7 +100,7 @@ def smooth(
     *,
     steps: int = STEPS,
 ) -> FloatArray:
-    """Set FIT to its labels and spread the answers: `G <- alpha S G + (1 - alpha) G0` (Sec. 2.3).
+    """Set FIT to its labels and spread the answers: `G <- alpha S G + (1 - alpha) G0`.
 
     Args:
         corrected: (N, C) of `correct`.
@@ -124,7 +124,7 @@ def smooth(
 PEER = Peer(
     name="correct-and-smooth",
     task="classification",
-    reference="Huang et al. 2021, Combining Label Propagation and Simple Models, Secs. 2.2 and 2.3",
+    reference="Huang et al. 2021, Combining Label Propagation and Simple Models (as in PyG)",
     grid={
         "correct_alpha": (0.2, 0.5, 0.8, 0.95),
         "smooth_alpha": (0.1, 0.3, 0.6, 0.8, 0.95),

@@ -32,7 +32,7 @@ class Factors(nn.Module):
         data: Gives sizes, counts and the mean.
         dim: Of the factors.
         reg: Damping λ of all parameters; each user's and item's is weighted by the square root of
-            its number of ratings (Guo et al. 2015, Sec. 3.3: many ratings, less damping each).
+            its number of ratings (Guo et al. 2015: many ratings, less damping each).
     """
 
     def __init__(self, data: RatingData, dim: int, reg: float) -> None:

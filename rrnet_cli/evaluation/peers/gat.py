@@ -18,7 +18,7 @@ HEADS, HEAD_WIDTH = 4, 8
 
 
 class GAT(nn.Module):
-    """A linear projection, four heads of width 8 and ELU, one head of the classes' width (Sec. 2).
+    """A linear projection, four heads of width 8 and ELU, one head of the classes' width.
 
     Args:
         width: Of the features.
@@ -58,7 +58,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="gat",
     task="classification",
-    reference="Velickovic et al. 2018, Graph Attention Networks, eqs. (1)-(6) (dgl.nn.GATConv)",
+    reference="Velickovic et al. 2018, Graph Attention Networks (dgl.nn.GATConv)",
     grid={"dropout": (0.2, 0.6), "weight_decay": (5e-4, 5e-3)},
     fit=fit,
 )

@@ -42,7 +42,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="label-propagation",
     task="classification",
-    reference="Zhu & Ghahramani 2002, Learning from Labeled and Unlabeled Data, Sec. 2.2",
+    reference="Zhu & Ghahramani 2002, Learning from Labeled and Unlabeled Data (dgl.nn)",
     grid={"alpha": (0.5, 0.8, 0.95, 1.0), "steps": (1.0, 2.0, 5.0, 50.0)},
     fit=fit,
 )

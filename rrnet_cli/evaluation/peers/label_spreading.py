@@ -59,7 +59,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="label-spreading",
     task="classification",
-    reference="Zhou et al. 2004, Learning with Local and Global Consistency, Sec. 2",
+    reference="Zhou et al. 2004, Learning with Local and Global Consistency (scikit-learn)",
     grid={"alpha": (0.01, 0.05, 0.2, 0.5, 0.8, 0.95)},
     fit=fit,
 )

@@ -14,7 +14,7 @@ from rrnet_cli.progress import Reporter
 
 
 class LightGCN(BiasedFactors):
-    r"""He et al. 2020, eqs. (3), (4), (8), for ratings: biases, and squares in the place of BPR.
+    r"""He et al. 2020, for ratings: biases, and squares in the place of BPR.
 
     .. math::
         p^{(k+1)} = D_U^{-1/2} A D_I^{-1/2} q^{(k)}, \qquad x = \mathrm{mean}_k\, p^{(k)},
@@ -50,7 +50,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
 PEER = Peer(
     name="lightgcn",
     task="rating",
-    reference="He, Deng, Wang, Li, Zhang & Wang 2020, eqs. (3), (4), (8); biases, squared loss",
+    reference="He, Deng, Wang, Li, Zhang & Wang 2020; biases, squared loss",
     grid={"dim": (16.0,), "reg": (0.3, 1.0, 3.0), "layers": (1.0, 2.0)},
     fit=fit,
 )

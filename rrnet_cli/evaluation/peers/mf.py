@@ -13,7 +13,7 @@ from rrnet_cli.progress import Reporter
 
 
 class BiasedFactors(Factors):
-    """p_u · q_i and biases (Koren, Bell & Volinsky 2009, eq. (5))."""
+    """p_u · q_i and biases (Koren, Bell & Volinsky 2009)."""
 
     def __init__(self, data: RatingData, dim: int, reg: float) -> None:
         super().__init__(data, dim, reg)
@@ -37,7 +37,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
 PEER = Peer(
     name="mf",
     task="rating",
-    reference="Koren, Bell & Volinsky 2009, eq. (5)",
+    reference="Koren, Bell & Volinsky 2009: mu + b_u + b_i + p_u · q_i",
     grid={"dim": (10.0,), "reg": (0.5, 1.0, 2.0, 4.0)},
     fit=fit,
 )

@@ -14,7 +14,7 @@ from rrnet_cli.progress import Reporter
 
 
 class SocialMF(BiasedFactors):
-    r"""Eq. (13) of Jamali & Ester 2010; T has rows that sum to 1.
+    r"""Jamali & Ester 2010; T has rows that sum to 1.
 
     .. math:: \lambda_T \sum_u |p_u - \sum_v T_{uv} p_v|^2
     """
@@ -47,7 +47,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
 PEER = Peer(
     name="socialmf",
     task="rating",
-    reference="Jamali & Ester 2010, eq. (13); with biases",
+    reference="Jamali & Ester 2010; with biases",
     grid={"dim": (10.0,), "reg": (1.0, 2.0, 4.0), "social": (0.3, 3.0)},
     fit=fit,
     social=True,

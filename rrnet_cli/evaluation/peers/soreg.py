@@ -16,7 +16,7 @@ from rrnet_cli.progress import Reporter
 
 
 class SoReg(BiasedFactors):
-    r"""Individual-based regularisation, eq. (11) of Ma et al. 2011.
+    r"""Individual-based regularisation of Ma et al. 2011.
 
     .. math:: \beta \sum_u \sum_{f \in F(u)} \mathrm{sim}(u, f)\, |p_u - p_f|^2
     """
@@ -74,7 +74,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
 PEER = Peer(
     name="soreg",
     task="rating",
-    reference="Ma, Zhou, Liu, Lyu & King 2011, eq. (11); with biases",
+    reference="Ma, Zhou, Liu, Lyu & King 2011, individual-based; with biases",
     grid={"dim": (10.0,), "reg": (1.0, 2.0, 4.0), "social": (0.03, 0.3)},
     fit=fit,
     social=True,

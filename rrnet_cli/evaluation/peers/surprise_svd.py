@@ -91,5 +91,5 @@ def _peer(name: str, fit: Callable[..., Predict], what: str, epochs: tuple[float
     return Peer(name, "rating", f"Koren 2008, {what}; scikit-surprise", grid, fit)
 
 
-SVD = _peer("svd", fit_svd, "eq. (5)", (60.0, 100.0))
-SVDPP = _peer("svdpp", fit_svdpp, "eq. (15)", (40.0, 80.0))
+SVD = _peer("svd", fit_svd, "SVD", (60.0, 100.0))
+SVDPP = _peer("svdpp", fit_svdpp, "SVD++", (40.0, 80.0))

@@ -54,7 +54,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="temperature",
     task="classification",
-    reference="Guo et al. 2017, On Calibration of Modern Neural Networks, Sec. 4.2, eq. (9)",
+    reference="Guo et al. 2017, On Calibration of Modern Neural Networks: temperature scaling",
     grid={},
     fit=fit,
 )

@@ -42,7 +42,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="tip-adapter",
     task="classification",
-    reference="Zhang et al. 2022, Tip-Adapter, Sec. 3 (the variant without training)",
+    reference="Zhang et al. 2022, Tip-Adapter (the variant without training)",
     # beta first: it changes slowest in the product, and the cache's answer for it is remembered.
     grid={
         "beta": (5.5, 10.0, 20.0, 40.0, 80.0),

@@ -13,7 +13,7 @@ from rrnet_cli.progress import Reporter
 
 
 class TrustMF(Factors):
-    r"""Yang et al. 2013, eqs. (5), (8), (9), both models fitted together and without the sigmoid.
+    r"""Yang et al. 2013, both models fitted together and without the sigmoid.
 
     .. math:: x_u = (b_u + w_u) / 2, \qquad \lambda_T \sum_{(u, v)} (b_u \cdot w_v - 1)^2
     """
@@ -46,7 +46,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
 PEER = Peer(
     name="trustmf",
     task="rating",
-    reference="Yang, Lei, Liu & Li 2013, eqs. (5), (8), (9); with biases",
+    reference="Yang, Lei, Liu & Li 2013; with biases",
     grid={"dim": (10.0,), "reg": (1.0, 2.0, 4.0), "social": (0.1, 1.0)},
     fit=fit,
     social=True,

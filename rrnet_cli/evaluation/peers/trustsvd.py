@@ -13,7 +13,7 @@ from rrnet_cli.progress import Reporter
 
 
 class TrustSVD(Factors):
-    r"""Guo et al. 2015, eqs. (4) and (6).
+    r"""Guo et al. 2015.
 
     .. math::
         x_u = p_u + |I_u|^{-1/2} \sum_{i \in I_u} y_i + |T_u|^{-1/2} \sum_{v \in T_u} w_v, \qquad
@@ -79,7 +79,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
 PEER = Peer(
     name="trustsvd",
     task="rating",
-    reference="Guo, Zhang & Yorke-Smith 2015, eqs. (4), (6)",
+    reference="Guo, Zhang & Yorke-Smith 2015; damping as in LibRec",
     grid={"dim": (10.0,), "reg": (0.6, 1.2, 2.4), "social": (0.1, 0.9)},
     fit=fit,
     social=True,
