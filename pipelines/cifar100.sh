@@ -14,6 +14,9 @@ need_data cifar100
 
 backbone=${BACKBONE:-resnet18}
 graph=cifar100-$backbone
+if [[ ${STEM:-imagenet} != imagenet ]]; then
+  graph+=-$STEM
+fi
 baseline=(--backbone "$backbone" --stem "${STEM:-imagenet}" --epochs "${EPOCHS:-30}"
   --batch-size 128 --lr 0.01 --schedule cosine --set "data.layout=${LAYOUT:-image-parquet}")
 if [[ ${FAST:-0} == 1 ]]; then

@@ -38,6 +38,11 @@ COMMANDS = {
         heavy=True,
     ),
     "compare": Entry("rrnet_cli.cli.compare:compare", "Set evaluations side by side.", heavy=True),
+    "reproduce": Entry(
+        "rrnet_cli.cli.reproduce:reproduce",
+        "Make one of the paper's tables or figures from raw data.",
+        heavy=True,
+    ),
     "results": Entry(
         "rrnet_cli.cli.results:results", "Tables of the kept results, generated from JSON."
     ),

@@ -10,22 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from rrnet_cli.errors import ConfigError
-from rrnet_cli.recipes import load_recipe, recipe_names
+from rrnet_cli.recipes import FOLDERS, load_recipe, recipe_names
 from rrnet_cli.settings import ExtractSettings
 
 if TYPE_CHECKING:
     from rrnet_cli.cli.console import Session
     from rrnet_cli.store.store import Outcome
-
-FOLDERS = {
-    "esc10": "ESC-10",
-    "esc50": "ESC-50",
-    "cifar10": "cifar10",
-    "cifar100": "cifar100",
-    "filmtrust": "filmtrust",
-    "ciao": "ciao",
-}
-"""Where a recipe's data are below `RRNET_DATA`; a recipe that is not here brings its own."""
 
 LAYOUTS = {
     "audio-folder": ("audio-folder", "logmel"),

@@ -124,6 +124,31 @@ def rating_reliability(path: Path, tables: Mapping[str, Mapping[str, Any]], titl
     )
 
 
+def swept(path: Path, panels: Sequence[Mapping[str, Any]], title: str) -> None:
+    """A metric against a setting: one panel a data set, one line a method.
+
+    Args:
+        path: PNG to write.
+        panels: Each `title`, `xlabel`, `ylabel` and `lines`: `name`, `x`, `y` and `std`, whose
+            None are left out; a line may be `level` (the same for every x).
+        title: Over all.
+    """
+    figure = _figure(1.0 + 4.4 * len(panels), 4.0, title)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, panel in zip(axes, panels, strict=True):
+        for line in panel["lines"]:
+            spread = [0.0 if std is None else std for std in line["std"]]
+            style = {"linestyle": "--", "color": "#7f7f7f"} if line["level"] else {"marker": "o"}
+            axis.errorbar(
+                line["x"], line["y"], spread, label=line["name"], capsize=3, linewidth=1.2, **style
+            )
+        axis.set(title=panel["title"], xlabel=panel["xlabel"], ylabel=panel["ylabel"])
+        axis.set_xticks(sorted({x for line in panel["lines"] for x in line["x"]}))
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize="small")
+    _save(figure, path)
+
+
 def _calibration(
     path: Path,
     tables: Mapping[str, Mapping[str, Any]],

@@ -12,7 +12,17 @@ from rrnet_cli.errors import ConfigError
 from rrnet_cli.recipes import strict_yaml
 from rrnet_cli.settings import RecipeSettings
 
-__all__ = ["load_recipe", "recipe_names"]
+__all__ = ["FOLDERS", "load_recipe", "recipe_names"]
+
+FOLDERS = {
+    "esc10": "ESC-10",
+    "esc50": "ESC-50",
+    "cifar10": "cifar10",
+    "cifar100": "cifar100",
+    "filmtrust": "filmtrust",
+    "ciao": "ciao",
+}
+"""Where a recipe's data are below `RRNET_DATA`; a recipe that is not here brings its own."""
 
 
 @cache

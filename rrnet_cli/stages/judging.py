@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rrnet_cli.errors import ArtifactCorruptError, ConfigError, UpstreamError
 from rrnet_cli.evaluation.classification import ClassRun
 from rrnet_cli.evaluation.comparison import Run
+from rrnet_cli.evaluation.oracle import OracleBound, neighbour_votes, oracle_bound
 from rrnet_cli.evaluation.ratings import RatingRun
 from rrnet_cli.evaluation.scores import class_scores, softmax
 from rrnet_cli.graphs.edges import EDGE_ROLES, EdgeTable, edge_key
@@ -144,6 +145,32 @@ def _judge_classes(
         table,
         settings.bins,
     )
+
+
+def oracle(source: Source, settings: EvalSettings) -> OracleBound:
+    """What the graph knows of its baseline's errors, for a classification.
+
+    Args:
+        source: Any model on the graph; it plays no part.
+        settings: `split`.
+
+    Raises:
+        As `judge`.
+    """
+    left, right = (str(source.features.manifest.summary[side]) for side in ("left", "right"))
+    inter = source.graph.table(f"edges/{left}.inter.{right}.parquet", ("src",))
+    run = judge(source, np.zeros(inter.num_rows, np.float32), settings)
+    assert isinstance(run, ClassRun)
+    instances = _columns(source.features, "instances.parquet", ("label", "role"))
+    votes = np.full(len(instances["label"]), -1, np.int64)
+    name = f"edges/{left}.intra.{left}.parquet"
+    if name in source.graph.manifest.files:
+        edges = _columns(source.graph, name, ("src", "dst", "weight"))
+        known = np.where(instances["role"] == "fit", instances["label"], -1).astype(np.int64)
+        ends = edges["src"], edges["dst"]
+        votes = neighbour_votes(*ends, edges["weight"], known, run.num_classes)
+    chosen = instances["role"] == settings.split
+    return oracle_bound(run.labels, run.baseline.predicted, run.candidate, votes[chosen])
 
 
 def _judge_ratings(

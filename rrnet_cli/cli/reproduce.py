@@ -1,0 +1,197 @@
+"""`rrnet reproduce`: the paper's tables and figures."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rrnet_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rrnet_cli.cli.console import Session
+    from rrnet_cli.evaluation.reproduction_pages import Reproduction
+    from rrnet_cli.stages.reproduce.chain import Chain
+
+
+def reproduce(
+    ctx: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET", help="table1, table2, table3, table4, table5, fig3 or fig4."
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            envvar="RRNET_DATA",
+            help="Folder of the data sets, in folders named ESC-10, cifar10, filmtrust, ciao "
+            "(and ESC-50, cifar100 where they are at hand). [$RRNET_DATA]",
+        ),
+    ] = None,
+    budget: Annotated[
+        str,
+        typer.Option(
+            metavar="full|fast", help="fast: few instances and epochs, to check the way only."
+        ),
+    ] = "full",
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROWS",
+            help="Run these rows, separated by commas: a data set (esc10), a backbone (logmel) or "
+            "both (esc10-logmel). [all that the data are there for]",
+        ),
+    ] = None,
+    folds: Annotated[
+        str | None, typer.Option(metavar="N,N", help="Folds of the sounds. [1,2,3,4,5]")
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="N,N", help="Splits of the ratings. [FilmTrust 0-4, Ciao 0-2]"),
+    ] = None,
+    presets: Annotated[
+        str, typer.Option(metavar="NAMES", help="paper, plus, or both.")
+    ] = "paper,plus",
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of the baselines of sounds and pictures. [the target's]"),
+    ] = None,
+    peers: Annotated[bool, typer.Option(help="Run other methods on the same graphs too.")] = True,
+    word_vectors: Annotated[
+        str | None,
+        typer.Option(metavar="PATH|NAME", help="Word vectors of the labels. [the recipes']"),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Where TARGET.md, TARGET.csv and, of curves, TARGET.png are written: below the "
+            "current folder, not in the checkout's docs.",
+        ),
+    ] = Path("reproduce"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the stages, and which are cached; run none.")
+    ] = False,
+) -> None:
+    """Make one of the paper's tables or figures, from raw data to the page.
+
+    A chain of the ordinary stages, each found in the store or made: an interrupted run goes on
+    where it was, and what pipelines or single commands have made is used. The paper's figures, the
+    baseline, both presets and the best peer stand side by side; what was left out says "not run
+    here".
+    """
+    from rrnet_cli.stages.reproduce import TARGETS
+    from rrnet_cli.stages.reproduce import reproduce as run
+    from rrnet_cli.stages.reproduce.cases import Options
+    from rrnet_cli.stages.reproduce.chain import Chain, PlanningStore
+
+    if target not in TARGETS:
+        raise ConfigError(f"there is no target {target!r}", f"targets: {', '.join(TARGETS)}")
+    if data is None:
+        raise ConfigError("reproduce needs the data sets", "pass --data DIR, or set RRNET_DATA")
+    session: Session = ctx.obj
+    store = session.store()
+    if dry_run:
+        store = PlanningStore(store.root, verify=store.verifies)
+    options = Options(
+        data=data,
+        fast=_one_of("--budget", budget, ("full", "fast")) == "fast",
+        only=_words(only),
+        folds=_numbers("--folds", folds),
+        seeds=_numbers("--seeds", seeds),
+        presets=[_one_of("--presets", name, ("paper", "plus")) for name in _words(presets)],
+        epochs=epochs,
+        peers=peers,
+        word_vectors=word_vectors,
+        commit=code_version(),
+    )
+    chain = Chain(store, options, session.reporter)
+    page = run(target, chain)
+    if dry_run:
+        _emit_plan(session, chain)
+    else:
+        _emit_page(session, page, out)
+
+
+def code_version() -> str:
+    """The commit that this code is a checkout of, as `git describe` names it, else its version."""
+    import rrnet_cli
+
+    folder = Path(rrnet_cli.__file__).resolve().parent.parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        # an installed package may lie inside somebody else's checkout
+        if Path(git("rev-parse", "--show-toplevel")).resolve() == folder:
+            return git("describe", "--always", "--dirty")
+    except (OSError, subprocess.SubprocessError):
+        pass
+    return f"rrnet {rrnet_cli.__version__}"
+
+
+def _emit_plan(session: Session, chain: Chain) -> None:
+    from rrnet_cli.evaluation.report import text_table
+
+    rows = [[step.stage, step.name, "cached" if step.cached else "to run"] for step in chain.steps]
+    session.emit(
+        {
+            "steps": [
+                {"stage": step.stage, "name": step.name, "cached": step.cached}
+                for step in chain.steps
+            ]
+        },
+        text_table(["stage", "artifact", "state"], rows),
+    )
+
+
+def _emit_page(session: Session, page: Reproduction, out: Path) -> None:
+    from rrnet_cli.evaluation import plots
+    from rrnet_cli.evaluation.results import write_text
+
+    text = page.markdown()
+    files = [out / f"{page.target}.md", out / f"{page.target}.csv"]
+    write_text(files[0], text)
+    write_text(files[1], page.csv())
+    if page.panels:
+        files.append(out / f"{page.target}.png")
+        plots.swept(files[2], page.panels, page.title)
+    session.reporter.note(f"written: {', '.join(map(str, files))}")
+    session.emit(
+        {
+            "target": page.target,
+            "budget": "fast" if page.fast else "full",
+            "commit": page.commit,
+            "figures": list(page.records),
+            "notes": list(page.notes),
+            "files": files,
+        },
+        text,
+    )
+
+
+def _words(text: str | None) -> list[str]:
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def _numbers(flag: str, text: str | None) -> list[int]:
+    words = _words(text)
+    for word in words:
+        if not word.isdigit():
+            raise ConfigError(f"{flag} {text}: {word!r} is no number", f"for example {flag} 0,1,2")
+    return [int(word) for word in dict.fromkeys(words)]
+
+
+def _one_of(flag: str, value: str, known: tuple[str, ...]) -> Any:
+    if value not in known:
+        raise ConfigError(f"{flag} {value} is not known", f"use {' or '.join(known)}")
+    return value
