@@ -62,6 +62,7 @@ class ResultLine:
         bound: What the graph could at best give.
         runs: Which folds or seeds, or why there are none.
         setting: Of a sweep, its name and value.
+        method: Of a table with a row for each method, whose `paper` is then of this method.
     """
 
     data: str
@@ -74,6 +75,7 @@ class ResultLine:
     bound: OracleBound | None = None
     runs: str = NOT_RUN
     setting: tuple[str, int] | None = None
+    method: str | None = None
 
 
 def figures(reports: Mapping[str, Mapping[str, Any]], metric: str) -> dict[str, Figure]:

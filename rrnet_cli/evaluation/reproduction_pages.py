@@ -120,7 +120,7 @@ def methods_section(lines: Sequence[ResultLine], names: Mapping[str, str], title
     """Every method in a row of its own.
 
     Args:
-        lines: One for each data set, method and metric: `ours` holds the method and the baseline.
+        lines: One for each data set, method and metric.
         names: Method to the name in the paper.
         title: Above the table.
     """
@@ -129,7 +129,7 @@ def methods_section(lines: Sequence[ResultLine], names: Mapping[str, str], title
         for name in ("data", "method", "metric", "paper", "ours", "ours − baseline", "runs")
     }
     for line in lines:
-        method = line.backbone
+        method = str(line.method)
         row = (
             line.data,
             names.get(method, method),
@@ -157,7 +157,10 @@ def line_records(lines: Sequence[ResultLine]) -> list[dict[str, Any]]:
             "metric": line.metric,
             "runs": line.runs,
         }
-        for method, printed in (("baseline", line.paper_baseline), ("rrnet", line.paper)):
+        for method, printed in (
+            ("baseline", line.paper_baseline),
+            (line.method or "rrnet", line.paper),
+        ):
             if printed is not None:
                 figure = {"value": printed.value, "std": printed.std}
                 records.append({**common, "method": method, "source": "paper", **figure})
@@ -168,6 +171,34 @@ def line_records(lines: Sequence[ResultLine]) -> list[dict[str, Any]]:
         if not line.ours and line.runs == NOT_RUN:
             records.append({**common, "source": "ours"})
     return records
+
+
+def statistics_section(
+    printed: Mapping[str, Mapping[str, int]],
+    counts: Mapping[str, Mapping[str, int] | None],
+    commit: str,
+) -> tuple[Section, list[dict[str, Any]]]:
+    """Counts of data sets, the paper's beside ours, as a table and one by one.
+
+    Args:
+        printed: By data set, the paper's.
+        counts: By data set, ours; None where the data were not read.
+        commit: Of the code.
+    """
+    columns: dict[str, list[str]] = {"data": list(counts)}
+    records: list[dict[str, Any]] = []
+    for name in next(iter(printed.values())):
+        columns[f"{name}: paper"] = [f"{printed[data][name]:,}" for data in counts]
+        columns[f"{name}: ours"] = [
+            NOT_RUN if ours is None else f"{ours[name]:,}" for ours in counts.values()
+        ]
+        for data, ours in counts.items():
+            record = {"data": data, "metric": name}
+            records.append({**record, "source": "paper", "value": printed[data][name]})
+            if ours is not None:
+                records.append({**record, "source": "ours", "value": ours[name]})
+    columns["commit"] = [commit] * len(counts)
+    return _section(columns, None), records
 
 
 def _numbers(line: ResultLine, figure: Figure) -> dict[str, Any]:

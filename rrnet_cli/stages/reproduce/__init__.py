@@ -12,6 +12,12 @@ __all__ = ["TARGETS", "reproduce"]
 
 TARGETS = {
     "table1": "table1:table",
+    "table2": "table2:table",
+    "table3": "table3:table",
+    "table4": "table4:table",
+    "table5": "sweeps:table5",
+    "fig3": "sweeps:figure3",
+    "fig4": "sweeps:figure4",
 }
 """Target to ``module:function``, in the order of the paper."""
 

@@ -105,7 +105,7 @@ class Case:
         if options.fast:
             data["limit"] = LIMITS[self.recipe]
             # measuring which precision is faster takes longer than the training
-            baseline |= {"epochs": 1, "precision": "float32"}
+            baseline |= {"epochs": 1, "precision": "float32", "test_crops": 1}
         if self.vary != "once":
             data["fold" if self.vary == "fold" else "split_seed"] = run
         text = {} if options.word_vectors is None else {"vectors": options.word_vectors}

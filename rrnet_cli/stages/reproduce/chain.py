@@ -18,8 +18,8 @@ from rrnet_cli.store.artifact import Artifact, Key
 from rrnet_cli.store.store import Outcome, Store
 
 FAST_PEERS = {
-    "rating": ("bias", "mf", "socialmf"),
-    "classification": ("temperature", "logreg", "knn"),
+    "rating": ("bias", "mf"),
+    "classification": ("temperature", "knn"),
 }
 """Peers under the fast budget: the way is the same for all of them."""
 
@@ -114,33 +114,32 @@ class Chain:
         **changes: object,
     ) -> Artifact | None:  # fmt: skip
         """RR-Net on a graph; `suffix` names what a sweep changed in graph or training."""
-        # here, so that all that is cached is found without torch
-        from rrnet_cli.stages.train import train
-
         name = f"{case.run_name(run, self.options)}{suffix}-{preset}"
         settings = case.train(preset, run, self.options, **changes)
-        return self._step(
-            "train",
-            name,
-            [graph],
-            lambda: train(
+
+        def make() -> Outcome:
+            # imports torch and DGL: not before there is a graph
+            from rrnet_cli.stages.train import train
+
+            return train(
                 settings, store=self.store, graph=_ref(graph), name=name, reporter=self._reporter
-            ),
-        )
+            )
+
+        return self._step("train", name, [graph], make)
 
     def peers(self, case: Case, run: int, task: str) -> dict[str, Artifact | None]:
         """Every peer of the task on the graph of `plus`, tuned on select.
 
         One whose library is not installed is left out, with a note.
         """
-        from rrnet_cli.stages.peers import run_peers
-
         graph = self.graph(case, run, "plus")
         name = case.graph_name(run, "plus", self.options)
         models: dict[str, Artifact | None] = {}
         for peer in FAST_PEERS[task] if self.options.fast else PEERS[task]:  # type: ignore[index]
 
             def make(peer: str = peer) -> Outcome:
+                from rrnet_cli.stages.peers import run_peers
+
                 (outcome,) = run_peers(
                     store=self.store,
                     graph=_ref(graph),

@@ -17,6 +17,11 @@ from rrnet_cli.evaluation.reproduction import (
     best_on_select,
     figures,
 )
+from rrnet_cli.evaluation.reproduction_pages import (
+    Reproduction,
+    comparison_section,
+    line_records,
+)
 from rrnet_cli.settings import EvalSettings
 from rrnet_cli.stages.judging import Source, oracle
 from rrnet_cli.stages.reproduce.cases import Case, Options
@@ -29,7 +34,6 @@ class Line:
     """One line of a table before it is run.
 
     Attributes:
-        name: What `--only` calls it; its case's name.
         data, backbone: As they are written in the table.
         case: What to run; None where the paper's figure stands alone.
         default: Whether it is run without being named by `--only`.
@@ -43,9 +47,13 @@ class Line:
     paper_baseline: Mapping[str, Published] = field(default_factory=dict)
     paper: Mapping[str, Published] = field(default_factory=dict)
 
-    def answers_to(self, name: str) -> bool:
-        """Whether `--only NAME` means this line: its case, its data or its backbone."""
-        return self.case is not None and name in _names(self)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What `--only` may call it: `esc10-logmel`, `esc10` or `logmel`."""
+        if self.case is None:
+            return ()
+        recipe, _, rest = self.case.name.partition("-")
+        return tuple(dict.fromkeys(name for name in (self.case.name, recipe, rest) if name))
 
 
 @dataclass(frozen=True)
@@ -92,18 +100,10 @@ def chosen(lines: Sequence[Line], options: Options) -> list[Line]:
         ConfigError: `--only` names none of them.
         InputError: The data of a named line are not there, or those of no line.
     """
-    for name in options.only:
-        if not any(line.answers_to(name) for line in lines):
-            known = dict.fromkeys(name for line in lines if line.case for name in _names(line))
-            near = difflib.get_close_matches(name, known, n=1)
-            guess = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"no row is called {name!r}", f"{guess}rows: {', '.join(known)}")
-    wanted = [
-        line
-        for line in lines
-        if line.case is not None
-        and (any(map(line.answers_to, options.only)) if options.only else line.default)
-    ]
+    if options.only:
+        wanted = [line for name in options.only for line in _called(name, lines)]
+    else:
+        wanted = [line for line in lines if line.case is not None and line.default]
     found = [line for line in wanted if line.case and (options.data / line.case.folder).is_dir()]
     lacking = [line.case.folder for line in wanted if line.case and line not in found]
     if lacking and not found:
@@ -150,6 +150,32 @@ def run(chain: Chain, case: Case, task: str, *, all_peers: bool = False) -> Resu
     )
 
 
+def comparison(
+    chain: Chain, target: str, title: str, every: Sequence[Line], notes: Sequence[str]
+) -> Reproduction:
+    """Run a table of classifications, one row a data set and baseline."""
+    options = chain.options
+    wanted = chosen(every, options)
+    rows: list[ResultLine] = []
+    sources: list[str] = []
+    for line in every:
+        results = Results()
+        if line.case is not None and line in wanted:
+            results = run(chain, line.case, "classification")
+        rows += results.lines(line, ["top1"])
+        sources += results.sources
+    return Reproduction(
+        target=target,
+        title=title,
+        sections=[comparison_section(rows, options.commit)],
+        records=line_records(rows),
+        notes=[*notes, *chain.notes],
+        sources=sources,
+        fast=options.fast,
+        commit=options.commit,
+    )
+
+
 def _peers(chain: Chain, case: Case, task: str) -> dict[str, list[Artifact | None]]:
     """The models of every peer, in the order of the runs."""
     peers: dict[str, list[Artifact | None]] = {}
@@ -178,7 +204,13 @@ def _bound(chain: Chain, judged: Mapping[str, Artifact]) -> OracleBound | None:
     return None
 
 
-def _names(line: Line) -> list[str]:
-    assert line.case is not None
-    recipe, _, rest = line.case.name.partition("-")
-    return [line.case.name, recipe, *([rest] if rest else [])]
+def _called(name: str, lines: Sequence[Line]) -> list[Line]:
+    """The lines of a name; the full name of one line means that line alone."""
+    exact = [line for line in lines if line.case is not None and line.case.name == name]
+    found = exact or [line for line in lines if name in line.names]
+    if not found:
+        known = list(dict.fromkeys(known for line in lines for known in line.names))
+        near = difflib.get_close_matches(name, known, n=1)
+        guess = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"no row is called {name!r}", f"{guess}rows: {', '.join(known)}")
+    return found
