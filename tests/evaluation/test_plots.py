@@ -34,12 +34,18 @@ def draw(kind, path, gain=1.0):
         plots.reliability(path, class_run(gain=gain).detail("abcd")["reliability"], "T")
     elif kind == "ratings":
         plots.rating_reliability(path, rating_run(gain=gain / 2).detail()["reliability"], "T")
+    elif kind == "swept":
+        level = {"name": "baseline", "x": [2, 4], "y": [0.5, 0.5], "std": [None] * 2}
+        ours = {"name": "plus", "x": [2, 4], "y": [0.5, gain], "std": [0.1, None]}
+        lines = [level | {"level": True}, ours | {"level": False}]
+        panel = {"title": "A", "xlabel": "K", "ylabel": "top-1", "lines": lines}
+        plots.swept(path, [panel, panel], "T")
     else:
         shifted = [(value or 0) + gain for value in HISTORY["loss"]]
         plots.curves(path, [("fold 1", HISTORY), ("fold 2", HISTORY | {"loss": shifted})], "T")
 
 
-@pytest.mark.parametrize("kind", ["confusion", "many", "reliability", "ratings", "curves"])
+@pytest.mark.parametrize("kind", ["confusion", "many", "reliability", "ratings", "swept", "curves"])
 def test_a_plot_depends_on_its_data_and_on_nothing_else(kind, tmp_path):
     paths = [tmp_path / f"{index}.png" for index in range(3)]
     for path, gain in zip(paths, (1.0, 1.0, 0.0), strict=True):

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from rrnet_cli.errors import ArtifactCorruptError, ConfigError, UpstreamError
-from rrnet_cli.stages.judging import Source, judge
+from rrnet_cli.evaluation.oracle import OracleBound
+from rrnet_cli.stages.judging import Source, judge, oracle
 from rrnet_cli.store.store import Store
 from tests.stages.evaluations import (
     CANDIDATES,
@@ -90,3 +91,43 @@ def test_a_model_of_another_graph_is_refused(store):
     mixed = put_model(store, one.graph.ref, other.features.ref, "mixed", "plus", 0)
     with pytest.raises(UpstreamError, match="was trained on"):
         run(store, mixed)
+
+
+def test_the_oracle_bound_counts_errors_that_the_graph_could_mend(store):
+    """By loops over the tables, with intra-edges from ten nodes drawn at random to each node."""
+    source = Source.open(store, str(class_problem(store)))
+    inter = "edges/audio.inter.text.parquet"
+    rng = np.random.default_rng(3)
+    dst = np.repeat(np.arange(NUM), 10)
+    src = np.concatenate([rng.choice(NUM, 10, replace=False) for _ in range(NUM)])
+    weight = rng.uniform(0.1, 1, len(src)).astype(np.float32)
+    order = np.lexsort((src, dst))
+    intra = pa.table({"src": src[order], "dst": dst[order], "weight": weight})
+    files = {inter: source.graph.table(inter), "edges/audio.intra.audio.parquet": intra}
+    graph = put(store, "graph", "near", files, {"k": 10}, {"features": source.features.ref})
+    model = put_model(store, graph, source.features.ref, "near-plus", "plus", 0)
+
+    instances = source.features.table("instances.parquet").to_pylist()
+    logits = source.features.arrays("prior.safetensors")["logits"]
+    pairs = {(e["src"], e["dst"]) for e in source.graph.table(inter).to_pylist()}
+    errors = candidate = right = total = 0
+    for number, instance in enumerate(instances):
+        if instance["role"] != "test":
+            continue
+        total += 1
+        if logits[number].argmax() == instance["label"]:
+            continue
+        errors += 1
+        candidate += (number, instance["label"]) in pairs
+        votes = {}
+        for edge in intra.to_pylist():
+            sender = instances[edge["src"]]
+            if edge["dst"] == number and sender["role"] == "fit":
+                votes[sender["label"]] = votes.get(sender["label"], 0) + edge["weight"]
+        right += bool(votes) and max(votes, key=votes.get) == instance["label"]
+    assert 0 < right < candidate < errors < total
+    bound = oracle(Source.open(store, str(model)), SETTINGS)
+    expected = OracleBound(total, errors, candidate, right)
+    assert bound == expected
+    alone = oracle(source, SETTINGS)
+    assert alone == OracleBound(total, errors, candidate, 0), "no neighbours, no votes"

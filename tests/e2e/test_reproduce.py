@@ -1,0 +1,123 @@
+"""`rrnet reproduce --budget fast`: every target from raw data to its page, on generated data."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rrnet_cli.cli.reproduce import code_version
+from rrnet_cli.stages.reproduce import TARGETS
+from tests.conftest import Result
+from tests.layouts import write_ciao, write_cifar, write_esc, write_filmtrust
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # as in a process of its own
+
+Invoke = Callable[..., Result]
+CURVES = {"table5", "fig3", "fig4"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data of all targets, and the store that they share."""
+    root = tmp_path_factory.mktemp("reproduce")
+    write_esc(root / "data/ESC-10", 5, subset10=True, seconds=0.5)
+    write_cifar(root / "data/cifar10", 10)
+    write_filmtrust(root / "data/filmtrust", 5)
+    write_ciao(root / "data/ciao", 8)
+    return root
+
+
+def words(folder: Path, target: str, *more: str) -> list[str | Path]:
+    shared = ("-q", "--artifacts", folder / "store", "reproduce", target)
+    return [*shared, "--data", folder / "data", "--budget", "fast", *more]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_target_goes_all_the_way_and_is_then_cached(
+    target: str, folder: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    result = invoke(*words(folder, target))
+    assert result.code == 0, result.err
+    page = (tmp_path / f"reproduce/{target}.md").read_text()
+    assert result.out.strip() == page.strip()
+    assert "**Budget fast" in page and f"Written by `rrnet reproduce {target}`" in page
+    rows = list(csv.DictReader((tmp_path / f"reproduce/{target}.csv").open()))
+    ours = [row for row in rows if row["source"] == "ours" and row["value"]]
+    assert ours and {row["budget"] for row in rows} == {"fast"}
+    assert any(row["source"] == "paper" for row in rows) == (target not in ("fig3", "fig4"))
+    assert (tmp_path / f"reproduce/{target}.png").exists() == (target in CURVES)
+
+    planned = invoke(*words(folder, target, "--dry-run", "--json"))
+    assert planned.code == 0, planned.err
+    steps = planned.json["steps"]
+    assert steps and all(step["cached"] for step in steps)
+    assert all("-fast" in step["name"] for step in steps), "the real ones stay as they are"
+
+
+def test_a_table_has_the_columns_and_the_rows_of_the_paper(
+    folder: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    only = words(folder, "table1", "--only", "logmel", "--presets", "plus", "--folds", "1")
+    result = invoke(*only)
+    assert result.code == 0, result.err
+    lines = [line.strip("| ").split(" | ") for line in result.out.splitlines() if line[:1] == "|"]
+    header, rows = lines[0], {(line[0], line[1]): line for line in lines[2:]}
+    assert {"paper: baseline", "ours: plus", "plus − baseline", "best peer", "commit"} < set(header)
+    mine = dict(zip(header, rows["ESC-10", "logmel"], strict=True))
+    assert mine["runs"] == "fold 1" and mine["ours: paper preset"] == "not run here"
+    assert re.match(r"\w+: [\d.]+ \(s\.e\.", mine["best peer"])
+    assert "neighbours right" in mine["oracle bound"] or mine["oracle bound"] == "no errors"
+    assert rows["ESC-10", "EnvNet"][-2] == rows["ESC-50", "logmel"][-2] == "not run here"
+    assert rows["ESC-10", "DMCU"][2] == "94.6 ± 0.2" and rows["ESC-10", "DMCU"][-2] == "published"
+
+
+def test_a_dry_run_writes_nothing(folder: Path, invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("--json", "reproduce", "table4", "--data", folder / "data", "--dry-run")
+    assert result.code == 0, result.err
+    steps = result.json["steps"]
+    assert not any(step["cached"] for step in steps)
+    named = {(step["stage"], step["name"]) for step in steps}
+    assert len(named) == len(steps)
+    assert ("build-graph", "filmtrust-seed4-all") in named
+    assert ("peers", "ciao-core-seed2-trustsvd") in named
+    assert ("eval", "filmtrust-peer-svdpp") in named
+    assert not (tmp_path / "reproduce").exists() and not (tmp_path / "artifacts").exists()
+
+
+def test_a_missing_library_leaves_its_peers_out(
+    folder: Path, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "surprise", None)
+    peers = {"rating": ("bias", "svd"), "classification": ()}
+    monkeypatch.setattr("rrnet_cli.stages.reproduce.chain.FAST_PEERS", peers)
+    result = invoke(*words(folder, "table4", "--only", "filmtrust", "--seeds", "5"))
+    assert result.code == 0, result.err
+    assert "left out: the peers svd and svdpp need the library scikit-surprise" in result.out
+    assert "| FilmTrust | SVD | MAE | — | not run here |" in result.out
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        (("table9",), "there is no target 'table9'"),
+        (("table1", "--budget", "slow"), "--budget slow is not known"),
+        (("table1", "--presets", "plsu"), "--presets plsu is not known"),
+        (("table1", "--folds", "1,x"), "'x' is no number"),
+        (("table1", "--only", "logmle"), "no row is called 'logmle'"),
+    ],
+)
+def test_what_is_refused(
+    more: tuple[str, ...], complaint: str, folder: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    result = invoke("reproduce", *more, "--data", folder / "data")
+    assert result.code == 2 and complaint in result.err
+    assert invoke("reproduce", "table1").code == 2
+    assert invoke("reproduce", "table1", "--data", tmp_path / "none").code == 3
+
+
+def test_the_version_of_the_code_is_a_commit_or_a_release() -> None:
+    assert re.fullmatch(r"(\S+-g)?[0-9a-f]{7,}(-dirty)?|v?\d\S*|rrnet \d\S*", code_version())
