@@ -100,8 +100,9 @@ def comparison_section(
         columns["setting"] = [_setting(line) for line in lines]
     if metrics:
         columns["metric"] = [METRICS[line.metric].label for line in lines]
+    if not swept:
+        columns["paper: baseline"] = [_published(line, line.paper_baseline) for line in lines]
     columns |= {
-        "paper: baseline": [_published(line, line.paper_baseline) for line in lines],
         "paper: RR-Net": [_published(line, line.paper) for line in lines],
         "ours: baseline": [_measured(line, "baseline") for line in lines],
         "ours: paper preset": [_measured(line, "paper") for line in lines],

@@ -177,12 +177,12 @@ def comparison(
 
 
 def _peers(chain: Chain, case: Case, task: str) -> dict[str, list[Artifact | None]]:
-    """The models of every peer, in the order of the runs."""
+    """The models of every peer, in the order of the runs; of those that all runs have."""
     peers: dict[str, list[Artifact | None]] = {}
     for number in case.runs:
         for peer, model in chain.peers(case, number, task).items():
             peers.setdefault(peer, []).append(model)
-    return peers
+    return {peer: models for peer, models in peers.items() if len(models) == len(case.runs)}
 
 
 def _best(peers: Mapping[str, Sequence[Artifact | None]]) -> str | None:
