@@ -32,6 +32,7 @@ Backbone = Literal[
     "mobilenet_v2",
     "pixels",
     "rating-bias",
+    "rating-factors",
 ]
 SOUND_NETWORKS = ("envnet", "envnet_v2", "m18")
 """The backbones that hear raw samples."""
@@ -106,6 +107,9 @@ class BaselineSettings(Settings):
     )
     item_reg: float | None = Field(
         None, ge=0, description="Damping of item biases (rating-bias); unset: chosen on `select`."
+    )
+    factor_reg: float | None = Field(
+        None, gt=0, description="Damping (rating-factors); unset: chosen on `select`."
     )
     embedding_dim: Positive = Field(128, description="Width of user and item attributes.")
 
@@ -190,7 +194,12 @@ class TrainSettings(Settings):
     prior: Literal["none", "input", "residual"] = "none"
     context: bool = Field(False, description="Known targets of fitted instances as edge input.")
     refit_prior: bool = Field(
-        False, description="Ratings: the bias model is fitted anew on the shown ratings of a step."
+        False, description="Ratings: the baseline is fitted anew on the shown ratings of a step."
+    )
+    refits: Positive | None = Field(
+        None,
+        description="Ratings: so many masks are drawn once, each with its refitted prior, and used "
+        "in turn; unset: a new one every epoch.",
     )
     mask_rate: float = Field(0.5, gt=0, le=1, description="Fitted instances masked an epoch.")
     edge_weight: bool = Field(False, description="Similarity as an input of intra-edges.")

@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from rrnet_cli.datasets.base import FIT, SELECT
 from rrnet_cli.errors import ConfigError
-from rrnet_cli.evaluation.peers.base import ClassData, Peer, RatingData
+from rrnet_cli.evaluation.peers.base import ClassData, Peer
 from rrnet_cli.evaluation.peers.registry import peers as registered
 from rrnet_cli.evaluation.peers.tune import tune
+from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.graphs.candidates import log_softmax
 from rrnet_cli.graphs.edges import EdgeTable, EdgeType, edge_key
 from rrnet_cli.progress import Reporter

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from rrnet_cli.errors import ResourceError
-from rrnet_cli.evaluation.peers.base import FloatArray, IntArray, Peer, Predict, RatingData
+from rrnet_cli.evaluation.peers.base import Peer, Predict
+from rrnet_cli.features.rating_data import FloatArray, IntArray, RatingData
 from rrnet_cli.progress import Reporter
 
 
