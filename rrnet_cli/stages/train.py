@@ -14,7 +14,7 @@ from rrnet_cli.errors import ConfigError, ResourceError
 from rrnet_cli.features.rating_bias import RatingTable, fit_bias
 from rrnet_cli.graphs.edges import parse_edge_key
 from rrnet_cli.graphs.hetero import from_tables
-from rrnet_cli.models.rrnet import count_parameters
+from rrnet_cli.models.rrnet import LEFT, RIGHT, count_parameters
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.stages.peers import SCORES, scores_of
@@ -53,7 +53,8 @@ def train(
         settings: Of the stage; the model's version depends on them and on the graph.
         store: Where artifacts are.
         graph: Reference of the graph; None for the newest.
-        name: Of the model artifact; `<graph name>-<preset>` where None.
+        name: Of the model artifact; `<graph name>-<preset>` where None, with `-no-units` behind
+            it for the control without units, so that it never stands for the real one.
         reporter: Progress and notes.
         force: Train again even where the same version is there.
         resume: Go on from an interrupted run's checkpoint.
@@ -72,7 +73,7 @@ def train(
     _check(settings, features)
     key = Key(
         kind="model",
-        name=name or f"{source.ref.name}-{settings.preset}",
+        name=name or f"{source.ref.name}-{settings.preset}{'' if settings.units else '-no-units'}",
         params=settings.model_dump(mode="json"),
         inputs={"graph": source.ref, "features": features.ref},
         data=None,
@@ -80,6 +81,8 @@ def train(
 
     def build(draft: Draft) -> None:
         problem = load_problem(source, features, settings)
+        if "intra" in settings.units and not {LEFT, RIGHT} & set(problem.relations):
+            reporter.note("the graph has no intra-edges: intra units have nothing to do")
         workspace = store.workspace(key)
         network, progress = fit(
             problem, settings, workspace=workspace, resume=resume and not force, reporter=reporter
