@@ -150,6 +150,9 @@ class GraphSettings(Settings):
     metric: Literal["cosine", "l2"] = "cosine"
     inter: Literal["topk", "rated", "all"] = "topk"
     k_inter: Positive = Field(20, description="Candidates of a left node by its prior.")
+    shuffle_intra: int | None = Field(
+        None, ge=0, description="Seed: who has which intra-edges is permuted; unset: as it is."
+    )
 
 
 class TrainSettings(Settings):
