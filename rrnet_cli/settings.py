@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Layout = Literal[
     "esc",
@@ -154,13 +154,18 @@ class GraphSettings(Settings):
     metric: Literal["cosine", "l2"] = "cosine"
     inter: Literal["topk", "rated", "all"] = "topk"
     k_inter: Positive = Field(20, description="Candidates of a left node by its prior.")
+    shuffle_intra: int | None = Field(
+        None, ge=0, description="Seed: who has which intra-edges is permuted; unset: as it is."
+    )
 
 
 class TrainSettings(Settings):
     """Stage `train` (paper Sec. III-C, III-D). The defaults are the `paper` preset."""
 
     preset: Literal["paper", "plus"] = "paper"
-    units: tuple[Unit, ...] = ("intra", "inter")
+    units: tuple[Unit, ...] = Field(
+        ("intra", "inter"), description="Stack of GCN units; `none`: each inter-edge alone."
+    )
     hidden: Positive = 16
     init: Literal["he", "torch"] = Field(
         "he", description="He-normal weights, or PyTorch's default (which barely trains here)."
@@ -207,6 +212,11 @@ class TrainSettings(Settings):
     residual: bool = Field(False, description="Units add to their input, with LayerNorm.")
     dropout: float = Field(0.0, ge=0, lt=1)
     clip_norm: float | None = Field(10.0, gt=0, description="Gradient norm is clipped here.")
+
+    @field_validator("units", mode="before")
+    @classmethod
+    def _none_is_an_empty_stack(cls, value: object) -> object:
+        return () if value == "none" or value in (["none"], ("none",)) else value
 
 
 PLUS: dict[str, object] = {

@@ -15,7 +15,7 @@ from rrnet_cli.features.rating_baseline import refit as fit_again
 from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.graphs.edges import parse_edge_key
 from rrnet_cli.graphs.hetero import from_tables
-from rrnet_cli.models.rrnet import count_parameters
+from rrnet_cli.models.rrnet import LEFT, RIGHT, count_parameters
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.stages.peers import SCORES, scores_of
@@ -54,7 +54,8 @@ def train(
         settings: Of the stage; the model's version depends on them and on the graph.
         store: Where artifacts are.
         graph: Reference of the graph; None for the newest.
-        name: Of the model artifact; `<graph name>-<preset>` where None.
+        name: Of the model artifact; `<graph name>-<preset>` where None, with `-no-units` behind
+            it for the control without units, so that it never stands for the real one.
         reporter: Progress and notes.
         force: Train again even where the same version is there.
         resume: Go on from an interrupted run's checkpoint.
@@ -73,7 +74,7 @@ def train(
     _check(settings, features)
     key = Key(
         kind="model",
-        name=name or f"{source.ref.name}-{settings.preset}",
+        name=name or f"{source.ref.name}-{settings.preset}{'' if settings.units else '-no-units'}",
         params=_params(settings),
         inputs={"graph": source.ref, "features": features.ref},
         data=None,
@@ -81,6 +82,8 @@ def train(
 
     def build(draft: Draft) -> None:
         problem = load_problem(source, features, settings)
+        if "intra" in settings.units and not {LEFT, RIGHT} & set(problem.relations):
+            reporter.note("the graph has no intra-edges: intra units have nothing to do")
         workspace = store.workspace(key)
         network, progress = fit(
             problem, settings, workspace=workspace, resume=resume and not force, reporter=reporter

@@ -28,6 +28,7 @@ CASES = {
 }
 RESUMED = {
     **CASES,
+    "no units": (classification, {**PLUS_SMALL, "units": ()}),
     # ratings by user and item bias, which a refitted prior explains: nothing is left to learn
     "rating refit": (
         rating,

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dgl
+import pytest
 import torch
 
 from rrnet_cli.datasets.base import FIT, TEST
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.training.draws import draw
+from rrnet_cli.training.network import Network
 from rrnet_cli.training.problem import by_owner, degrees, standardise
 
 from .problems import PLUS_SMALL, classification, rating, small
@@ -48,6 +52,33 @@ def test_a_masked_rating_is_in_no_input() -> None:
         assert torch.equal(ours, theirs)
     for ours, theirs in zip(inputs_of(settings, drawn.known * 0.7), before, strict=True):
         assert not torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("units", ["none", "inter,inter"])
+def test_without_units_context_reaches_no_edge_but_its_own(units: str) -> None:
+    """A shown target moves the answer of its own edge; with units also those that are asked for.
+
+    Supervised edges and those of select and test are never shown, so that without units the
+    context is an input that stays at zero wherever an answer counts.
+    """
+    settings = small(**PLUS_SMALL | {"refit_prior": False, "units": tuple(units.split(","))})
+    for make in (classification, rating):
+        problem = make()
+        torch.manual_seed(3)
+        network = Network(problem, settings).eval()
+        for parameter in network.parameters():  # the decoder starts at zero: make it matter
+            parameter.data.add_(0.1 * torch.randn_like(parameter))
+        drawn = draw(problem, settings)
+        known, prior = drawn.known, drawn.prior
+        moved = [
+            replace(problem, target=problem.target + 0.3 * who)
+            for who in (drawn.supervised, drawn.known)
+        ]
+        with torch.no_grad():
+            before, own, shown = (network(p, known, prior) for p in (problem, *moved))
+        assert torch.equal(before, own), "no edge may see the target that it is judged by"
+        assert not torch.equal(before[known], shown[known])
+        assert torch.equal(before[~known], shown[~known]) == (units == "none")
 
 
 def test_degrees_count_fitted_edges() -> None:

@@ -52,6 +52,7 @@ class Peer:
         fit: Data, one value of each setting, seed, reporter -> prediction; for classes (N, C)
             float64 probabilities of all instances, rows summing to 1; for ratings a `Predict`.
         social: Whether it reads `links` and is nothing without them.
+        library: Module of the extra `peers` that it needs; None for what is always there.
     """
 
     name: str
@@ -60,3 +61,4 @@ class Peer:
     grid: Mapping[str, tuple[float, ...]]
     fit: Callable[[Any, Mapping[str, float], int, Reporter], Any]
     social: bool = False
+    library: str | None = None
