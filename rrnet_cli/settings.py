@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Layout = Literal[
     "esc",
@@ -32,6 +32,7 @@ Backbone = Literal[
     "mobilenet_v2",
     "pixels",
     "rating-bias",
+    "rating-factors",
 ]
 SOUND_NETWORKS = ("envnet", "envnet_v2", "m18")
 """The backbones that hear raw samples."""
@@ -107,6 +108,9 @@ class BaselineSettings(Settings):
     item_reg: float | None = Field(
         None, ge=0, description="Damping of item biases (rating-bias); unset: chosen on `select`."
     )
+    factor_reg: float | None = Field(
+        None, gt=0, description="Damping (rating-factors); unset: chosen on `select`."
+    )
     embedding_dim: Positive = Field(128, description="Width of user and item attributes.")
 
     @model_validator(mode="after")
@@ -150,13 +154,18 @@ class GraphSettings(Settings):
     metric: Literal["cosine", "l2"] = "cosine"
     inter: Literal["topk", "rated", "all"] = "topk"
     k_inter: Positive = Field(20, description="Candidates of a left node by its prior.")
+    shuffle_intra: int | None = Field(
+        None, ge=0, description="Seed: who has which intra-edges is permuted; unset: as it is."
+    )
 
 
 class TrainSettings(Settings):
     """Stage `train` (paper Sec. III-C, III-D). The defaults are the `paper` preset."""
 
     preset: Literal["paper", "plus"] = "paper"
-    units: tuple[Unit, ...] = ("intra", "inter")
+    units: tuple[Unit, ...] = Field(
+        ("intra", "inter"), description="Stack of GCN units; `none`: each inter-edge alone."
+    )
     hidden: Positive = 16
     init: Literal["he", "torch"] = Field(
         "he", description="He-normal weights, or PyTorch's default (which barely trains here)."
@@ -190,7 +199,12 @@ class TrainSettings(Settings):
     prior: Literal["none", "input", "residual"] = "none"
     context: bool = Field(False, description="Known targets of fitted instances as edge input.")
     refit_prior: bool = Field(
-        False, description="Ratings: the bias model is fitted anew on the shown ratings of a step."
+        False, description="Ratings: the baseline is fitted anew on the shown ratings of a step."
+    )
+    refits: Positive | None = Field(
+        None,
+        description="Ratings: so many masks are drawn once, each with its refitted prior, and used "
+        "in turn; unset: a new one every epoch.",
     )
     mask_rate: float = Field(0.5, gt=0, le=1, description="Fitted instances masked an epoch.")
     edge_weight: bool = Field(False, description="Similarity as an input of intra-edges.")
@@ -198,6 +212,11 @@ class TrainSettings(Settings):
     residual: bool = Field(False, description="Units add to their input, with LayerNorm.")
     dropout: float = Field(0.0, ge=0, lt=1)
     clip_norm: float | None = Field(10.0, gt=0, description="Gradient norm is clipped here.")
+
+    @field_validator("units", mode="before")
+    @classmethod
+    def _none_is_an_empty_stack(cls, value: object) -> object:
+        return () if value == "none" or value in (["none"], ("none",)) else value
 
 
 PLUS: dict[str, object] = {

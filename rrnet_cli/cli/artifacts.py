@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rrnet_cli.cli.plain import outline, size, table
 from rrnet_cli.errors import (
     ArtifactCorruptError,
     ArtifactFormatError,
@@ -52,14 +52,14 @@ def list_artifacts(
         (
             f"{entry.ref}{' *' if entry.newest else ''}",
             entry.manifest.created[:19].replace("T", " ") if entry.manifest else "-",
-            _size(entry.bytes),
+            size(entry.bytes),
             _state(entry.problem),
         )
         for entry in entries
     ]
     session.emit(
         {"artifacts": [_entry(entry) for entry in entries]},
-        _table(("artifact", "created (UTC)", "size", "state"), rows)
+        table(("artifact", "created (UTC)", "size", "state"), rows)
         if rows
         else f"no artifacts in {store.root}",
     )
@@ -72,20 +72,20 @@ def show(ctx: typer.Context, ref: Reference) -> None:
     artifact = session.store().resolve(None, ref)
     manifest = artifact.manifest
     files = [
-        (name, _size(record.size), record.sha256[:12], _content(record))
+        (name, size(record.size), record.sha256[:12], _content(record))
         for name, record in manifest.files.items()
     ]
     lines = [
         str(artifact.ref),
         f"path     {artifact.path}",
         f"created  {manifest.created} in {manifest.wall_seconds:g} s "
-        f"(processor {manifest.cpu_seconds:g} s, peak memory {_size(manifest.peak_memory_bytes)})",
+        f"(processor {manifest.cpu_seconds:g} s, peak memory {size(manifest.peak_memory_bytes)})",
         *(f"{role:8} {source}" for role, source in manifest.inputs.items()),
-        *_section("params", manifest.params),
-        *_section("summary", manifest.summary),
-        *_section("versions", manifest.versions),
+        *outline("params", manifest.params),
+        *outline("summary", manifest.summary),
+        *outline("versions", manifest.versions),
         "",
-        _table(("file", "size", "sha256", "content"), files),
+        table(("file", "size", "sha256", "content"), files),
     ]
     result = {**manifest.model_dump(mode="json"), "path": str(artifact.path)}
     session.emit(result, "\n".join(lines))
@@ -204,10 +204,10 @@ def gc(
     removed = collect(session.store(), keep=keep, dry_run=dry_run, days=days)
     total = sum(item.bytes for item in removed)
     verb = "would remove" if dry_run else "removed"
-    lines = [f"{verb} {item.path} ({_size(item.bytes)}): {item.reason}" for item in removed]
+    lines = [f"{verb} {item.path} ({size(item.bytes)}): {item.reason}" for item in removed]
     session.emit(
         {"removed": [vars(item) for item in removed], "bytes": total, "dry_run": dry_run},
-        "\n".join([*lines, f"{verb} {len(removed)} things, {_size(total)}"]),
+        "\n".join([*lines, f"{verb} {len(removed)} things, {size(total)}"]),
     )
 
 
@@ -284,33 +284,3 @@ def _content(record: Any) -> str:
             f"{name} {tensor.dtype} {tensor.shape}" for name, tensor in record.tensors.items()
         )
     return ""
-
-
-def _section(title: str, values: Any, depth: int = 0) -> list[str]:
-    lines = [] if depth else ["", title]
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            lines.append(f"{'  ' * (depth + 1)}{key}")
-            lines.extend(_section(title, value, depth + 1))
-        else:
-            lines.append(f"{'  ' * (depth + 1)}{key}: {value}")
-    return lines
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    )
-    return "\n".join(lines)
-
-
-def _size(count: int) -> str:
-    if count < 1024:
-        return f"{count} B"
-    size, units = count / 1024, ["KiB", "MiB", "GiB", "TiB"]
-    while size >= 1024 and len(units) > 1:
-        size /= 1024
-        units.pop(0)
-    return f"{size:.1f} {units[0]}"

@@ -38,7 +38,13 @@ def build_graph(
     metric: Annotated[
         str | None, typer.Option(help="What is near: cosine or l2. [recipe, else cosine]")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the artifact. [the features']")] = None,
+    shuffle_intra: Annotated[
+        int | None,
+        typer.Option(metavar="SEED", help="A control: permute who has which intra-edges. [no]"),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the artifact. [the features', and -shuffledSEED]")
+    ] = None,
     force: Annotated[bool, typer.Option(help="Build again even where it is cached.")] = False,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
     sets: Annotated[
@@ -68,6 +74,7 @@ def build_graph(
             "intra": intra,
             "inter": inter,
             "metric": metric,
+            "shuffle_intra": shuffle_intra,
         },
         section="graph",
     )

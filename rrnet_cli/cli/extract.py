@@ -46,7 +46,7 @@ def extract(
         typer.Option(
             metavar="NAME",
             help="envnet, envnet_v2, m18, logmel; resnet18, resnet50, mobilenet_v2, pixels; "
-            "rating-bias. [recipe]",
+            "rating-bias, rating-factors. [recipe]",
         ),
     ] = None,
     stem: Annotated[

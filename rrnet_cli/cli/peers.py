@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from rrnet_cli.cli.plain import table
+from rrnet_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rrnet_cli.store.store import Outcome
 
 
 def peers(
@@ -17,6 +24,9 @@ def peers(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of their random numbers.")] = 0,
     force: Annotated[bool, typer.Option(help="Compute again even where cached.")] = False,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Say what they follow and try, and run none.")
+    ] = False,
 ) -> None:
     """Run other methods on a graph, each tuned on validation, as models that `eval` can judge.
 
@@ -27,10 +37,14 @@ def peers(
     from rrnet_cli import runtime
 
     runtime.prepare()
-    from rrnet_cli.evaluation.report import text_table
+    session = ctx.obj
+    if listing:
+        if graph or only:
+            raise ConfigError("--list takes neither a graph nor --only", "`rrnet peers --list`")
+        session.emit(*listed())
+        return
     from rrnet_cli.stages.peers import run_peers
 
-    session = ctx.obj
     outcomes = run_peers(
         store=session.store(),
         graph=graph,
@@ -39,6 +53,13 @@ def peers(
         reporter=session.reporter,
         force=force,
     )
+    session.emit(*made(outcomes))
+
+
+def made(outcomes: Sequence[Outcome]) -> tuple[dict[str, Any], str]:
+    """What each peer reaches on select, as a document and as text."""
+    from rrnet_cli.evaluation.report import text_table
+
     rows: list[dict[str, Any]] = [
         {
             "artifact": str(outcome.artifact.ref),
@@ -52,7 +73,7 @@ def peers(
         for outcome in outcomes
     ]
     metrics = list(rows[0]["best"]) if rows else []
-    table = text_table(
+    text = text_table(
         ["peer", *metrics, "chosen on select", "artifact"],
         [
             [
@@ -64,4 +85,37 @@ def peers(
             for row in rows
         ],
     )
-    session.emit({"peers": rows}, table)
+    return {"peers": rows}, text
+
+
+def listed() -> tuple[dict[str, Any], str]:
+    """All peers of both tasks, as a document and as text."""
+    from rrnet_cli.evaluation.peers.registry import PEERS, peers
+
+    rows: list[dict[str, Any]] = [
+        {
+            "peer": peer.name,
+            "task": peer.task,
+            "reference": peer.reference,
+            "grid": {name: list(values) for name, values in peer.grid.items()},
+            "needs": "links" if peer.social else peer.library,
+        }
+        for task in PEERS
+        for peer in peers(task)
+    ]
+    text = table(
+        ("peer", "task", "needs", "settings tried", "reference"),
+        [
+            (row["peer"], row["task"], row["needs"] or "—", _tried(row["grid"]), row["reference"])
+            for row in rows
+        ],
+    )
+    return {"peers": rows}, text
+
+
+def _tried(grid: Mapping[str, Sequence[float]]) -> str:
+    """``reg 0.6, 1.2; dim 10``."""
+    settings = (
+        f"{name} {', '.join(f'{value:g}' for value in values)}" for name, values in grid.items()
+    )
+    return "; ".join(settings) or "—"

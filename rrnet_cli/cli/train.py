@@ -19,7 +19,7 @@ def train(
         typer.Option(help="paper: exactly the paper; plus: our additions. [recipe, else paper]"),
     ] = None,
     units: Annotated[
-        str | None, typer.Option(help="Stack of GCN units, e.g. intra,inter. [recipe]")
+        str | None, typer.Option(help="Stack of GCN units, e.g. intra,inter; or none. [recipe]")
     ] = None,
     hidden: Annotated[int | None, typer.Option(help="Width of latent attributes. [16]")] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd or adamw. [preset]")] = None,
@@ -36,7 +36,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of weights and masks. [0]")] = None,
     device: Annotated[str, typer.Option(help="auto or cpu (DGL's wheel has no CUDA).")] = "auto",
     name: Annotated[
-        str | None, typer.Option(help="Name of the artifact. [<graph>-<preset>]")
+        str | None, typer.Option(help="Name of the artifact. [<graph>-<preset>, and -no-units]")
     ] = None,
     resume: Annotated[
         bool, typer.Option(help="Go on from the checkpoint of an interrupted run.")

@@ -62,7 +62,9 @@ class RRNet(nn.Module):
 
     Args:
         shape: Widths and relations of the graph.
-        units: The stack, e.g. ``("intra", "inter")``.
+        units: The stack, e.g. ``("intra", "inter")``. Intra units pass over a side without
+            intra-edges. An empty stack is the control without relations: every inter-edge is
+            encoded and decoded alone, and only what that needs is built.
         hidden: Width of every latent attribute and hidden layer (paper: 16).
         residual: Residual, normalised updates in the units (not in the paper).
         dropout: On new attributes in the units (paper: 0).
@@ -82,9 +84,10 @@ class RRNet(nn.Module):
         zero_decoder: bool = False,
     ) -> None:
         super().__init__()
-        self.intra_sides = tuple(side for side in (LEFT, RIGHT) if side in shape.relations)
+        sides = (LEFT, RIGHT) if units else ()  # node states reach the decoder through units alone
+        self.intra_sides = tuple(side for side in sides if side in shape.relations)
         self.node_encoder = nn.ModuleDict(
-            {side: MLP([shape.widths[side]], hidden, hidden, init) for side in (LEFT, RIGHT)}
+            {side: MLP([shape.widths[side]], hidden, hidden, init) for side in sides}
         )
         ends = {LEFT: (LEFT, LEFT), RIGHT: (RIGHT, RIGHT), INTER: (LEFT, RIGHT)}
         self.edge_encoder = nn.ModuleDict(

@@ -1,4 +1,4 @@
-"""Stage `extract` for ratings: uniform attributes and the bias model's prior (Sec. IV-C)."""
+"""Stage `extract` for ratings: uniform attributes and the baseline's prior (Sec. IV-C)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,10 @@ import pyarrow as pa
 from rrnet_cli.datasets.base import FIT, HOLD, ROLE_NAMES, SELECT, RatingSet, count_roles
 from rrnet_cli.datasets.parts import fit_parts
 from rrnet_cli.features.cross_fit import out_of_fold
-from rrnet_cli.features.rating_bias import (
-    RatingBias,
-    RatingTable,
-    choose_bias,
-    errors,
-    fit_bias,
-    prediction_errors,
-)
+from rrnet_cli.features.factors import RatingFactors
+from rrnet_cli.features.rating_baseline import RatingBaseline, choose, refit
+from rrnet_cli.features.rating_bias import RatingBias, prediction_errors
+from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.features.uniform import uniform_attributes
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import ExtractSettings
@@ -35,23 +31,14 @@ def write(draft: Draft, ratings: RatingSet, settings: ExtractSettings, reporter:
 
     Args:
         draft: Where to write.
-        ratings: All ratings; the bias model reads the values of FIT and SELECT only.
+        ratings: All ratings; the baseline reads the values of FIT and SELECT only.
         settings: Of the stage.
         reporter: Progress and notes.
     """
     num_users, num_items = len(ratings.user_ids), len(ratings.item_ids)
-    fit, select = table_of(ratings, FIT), table_of(ratings, SELECT)
-    model = choose_bias(
-        fit,
-        select,
-        num_users,
-        num_items,
-        scale=ratings.scale,
-        user_reg=settings.baseline.user_reg,
-        item_reg=settings.baseline.item_reg,
-        reporter=reporter,
-    )
-    parts, prior = _prior(model, ratings, settings)
+    baseline = choose(settings.baseline, data_of(ratings), settings.seed, reporter)
+    model = baseline.model
+    parts, prior = _prior(baseline, ratings, settings)
     dim = settings.baseline.embedding_dim
     draft.write_tensors(
         "features.safetensors",
@@ -61,14 +48,7 @@ def write(draft: Draft, ratings: RatingSet, settings: ExtractSettings, reporter:
         },
     )
     _write_tables(draft, ratings, model, prior, parts)
-    draft.write_tensors(
-        "baseline.safetensors",
-        {
-            "mu": np.array([model.mean]),
-            "user_bias": model.user_bias,
-            "item_bias": model.item_bias,
-        },
-    )
+    draft.write_tensors("baseline.safetensors", _tensors(model))
     draft.summary.update(
         {
             "task": "rating",
@@ -81,48 +61,57 @@ def write(draft: Draft, ratings: RatingSet, settings: ExtractSettings, reporter:
             **prior_facts(parts),
             "links": int(ratings.links.shape[1]),
             "dims": {"user": dim, "item": dim},
-            "baseline": {
-                "user_reg": model.user_reg,
-                "item_reg": model.item_reg,
-                **_scores(model, prior, parts, ratings),
-            },
+            "baseline": {**baseline.facts, **_scores(model, prior, parts, ratings)},
             "skipped": 0,
         }
     )
 
 
+def _tensors(model: RatingBias | RatingFactors) -> dict[str, NDArray[np.float64]]:
+    """What the baseline was fitted to."""
+    tensors = {
+        "mu": np.array([model.mean]),
+        "user_bias": model.user_bias,
+        "item_bias": model.item_bias,
+    }
+    if isinstance(model, RatingFactors):
+        tensors |= {"user_factors": model.left, "item_factors": model.right}
+    return tensors
+
+
 def _prior(
-    model: RatingBias, ratings: RatingSet, settings: ExtractSettings
+    baseline: RatingBaseline, ratings: RatingSet, settings: ExtractSettings
 ) -> tuple[NDArray[np.int64] | None, NDArray[np.float32]]:
     """The parts of cross-fitting, if it is asked for, and the predicted ratings to be given on."""
-    prior = model.predict(ratings.user, ratings.item).astype(np.float32)
+    prior = baseline.model.predict(ratings.user, ratings.item).astype(np.float32)
     if settings.cross_fit is None:
         return None, prior
     parts = fit_parts(ratings.roles, settings.cross_fit, settings.data.split_seed)
 
-    def refit(_part: int, roles: NDArray[np.int8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        without = fit_bias(
-            table_of(replace(ratings, roles=roles), FIT),
-            len(ratings.user_ids),
-            len(ratings.item_ids),
-            scale=ratings.scale,
-            user_reg=model.user_reg,
-            item_reg=model.item_reg,
-        )
-        return without.predict(ratings.user[rows], ratings.item[rows]).astype(np.float32)
+    def without(
+        _part: int, roles: NDArray[np.int8], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        other = refit(baseline.facts, data_of(replace(ratings, roles=roles)))
+        return other.predict(ratings.user[rows], ratings.item[rows]).astype(np.float32)
 
-    return parts, out_of_fold(prior, ratings.roles, parts, refit)
+    return parts, out_of_fold(prior, ratings.roles, parts, without)
 
 
 def _scores(
-    model: RatingBias,
+    model: RatingBias | RatingFactors,
     prior: NDArray[np.float32],
     parts: NDArray[np.int64] | None,
     ratings: RatingSet,
 ) -> dict[str, float]:
     """Errors of the one model and, of cross-fitting, those of the others on FIT."""
     roles = (FIT, HOLD, SELECT) if (ratings.roles == HOLD).any() else (FIT, SELECT)
-    scored = {ROLE_NAMES[role]: errors(model, table_of(ratings, role)) for role in roles}
+    predicted = model.predict(ratings.user, ratings.item)
+    scored = {
+        ROLE_NAMES[role]: prediction_errors(
+            predicted[ratings.roles == role], ratings.rating[ratings.roles == role]
+        )
+        for role in roles
+    }
     if parts is not None:
         fit = ratings.roles == FIT
         scored["oof"] = prediction_errors(prior[fit], ratings.rating[fit])
@@ -133,16 +122,27 @@ def _scores(
     }
 
 
-def table_of(ratings: RatingSet, role: int) -> RatingTable:
-    """The ratings of one role."""
-    rows = ratings.roles == role
-    return RatingTable(ratings.user[rows], ratings.item[rows], ratings.rating[rows])
+def data_of(ratings: RatingSet) -> RatingData:
+    """What a baseline may read: FIT and SELECT ratings."""
+    fit, select = (ratings.roles == role for role in (FIT, SELECT))
+    return RatingData(
+        num_users=len(ratings.user_ids),
+        num_items=len(ratings.item_ids),
+        scale=ratings.scale,
+        user=ratings.user[fit],
+        item=ratings.item[fit],
+        rating=ratings.rating[fit],
+        select_user=ratings.user[select],
+        select_item=ratings.item[select],
+        select_rating=ratings.rating[select],
+        links=ratings.links,
+    )
 
 
 def _write_tables(
     draft: Draft,
     ratings: RatingSet,
-    model: RatingBias,
+    model: RatingBias | RatingFactors,
     prior: NDArray[np.float32],
     parts: NDArray[np.int64] | None,
 ) -> None:

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.graphs.candidates import RatedPairs, all_rating_edges, top_candidates
-from rrnet_cli.graphs.columns import FIT, NONE, SELECT, TEST, read_columns
+from rrnet_cli.graphs.columns import NONE, read_columns
 from rrnet_cli.graphs.edges import EdgeTable, EdgeType, edge_key
 from rrnet_cli.graphs.links import link_edges
+from rrnet_cli.graphs.shuffle import shuffle_intra
 from rrnet_cli.graphs.statistics import graph_statistics
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import GraphSettings
+from rrnet_cli.stages._graph_checks import check_ids, check_instances, check_rows, note_empty_roles
 from rrnet_cli.store.reference import Key
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ def build_graph(
         settings: Of the stage; the graph's version depends on them and on the features.
         store: Where artifacts are.
         features: Reference of the features; None for the newest.
-        name: Of the graph; the features' name where None.
+        name: Of the graph; where None the features' name, with `-shuffled<seed>` behind it for
+            the control with shuffled intra-edges, so that it never stands for the real one.
         reporter: Progress and notes.
         force: Build again even where the same version is there.
 
@@ -62,8 +65,8 @@ def build_graph(
     check_settings(settings, source.manifest.summary)
     key = Key(
         kind="graph",
-        name=name or source.ref.name,
-        params=settings.model_dump(mode="json"),
+        name=name or _default_name(settings, source.ref.name),
+        params=_params(settings),
         inputs={"features": source.ref},
         data=None,
     )
@@ -71,12 +74,15 @@ def build_graph(
     def build(draft: Draft) -> None:
         rating = source.manifest.summary["task"] == "rating"
         made = (_from_ratings if rating else _from_labels)(source, settings, reporter)
-        for edge_type, table in made.edges.items():
+        edges = made.edges
+        if settings.shuffle_intra is not None:
+            edges = shuffle_intra(edges, settings.shuffle_intra)
+        for edge_type, table in edges.items():
             draft.write_table(f"edges/{edge_key(edge_type)}.parquet", table.to_arrow())
         summary = source.manifest.summary
         draft.summary.update({entry: summary.get(entry) for entry in _INHERITED})
         draft.summary["statistics"] = graph_statistics(
-            made.num_nodes, made.edges, labels=made.labels, roles=made.roles
+            made.num_nodes, edges, labels=made.labels, roles=made.roles
         )
 
     return store.materialise(key, build, force=force)
@@ -104,6 +110,11 @@ def check_settings(settings: GraphSettings, summary: Any) -> None:
     Raises:
         ConfigError: Names the flag and what to pass instead.
     """
+    if settings.shuffle_intra is not None and settings.intra == "none":
+        raise ConfigError(
+            "--shuffle-intra: the graph has no intra-edges to shuffle",
+            "Use --intra knn or --intra links.",
+        )
     if summary["task"] == "rating":
         if settings.intra == "knn":
             raise ConfigError(
@@ -129,6 +140,19 @@ def check_settings(settings: GraphSettings, summary: Any) -> None:
         )
 
 
+def _default_name(settings: GraphSettings, features: str) -> str:
+    seed = settings.shuffle_intra
+    return features if seed is None else f"{features}-shuffled{seed}"
+
+
+def _params(settings: GraphSettings) -> dict[str, Any]:
+    """The settings; a later switch that is off is left out, so that older versions stay."""
+    params: dict[str, Any] = settings.model_dump(mode="json")
+    if params["shuffle_intra"] is None:  # 0 is a seed
+        del params["shuffle_intra"]
+    return params
+
+
 @dataclass(frozen=True)
 class _Graph:
     num_nodes: dict[str, int]
@@ -152,10 +176,10 @@ def _from_labels(source: Artifact, settings: GraphSettings, reporter: Reporter) 
     )
     labels, roles = instances["label"], instances["role"]
     num_nodes = {left: len(features[left]), right: len(features[right])}
-    _check_rows({"instances": len(labels), f"features of {left}": num_nodes[left]}, logits, 0)
+    check_rows({"instances": len(labels), f"features of {left}": num_nodes[left]}, logits, 0)
     num_labels = source.table("labels.parquet").num_rows
-    _check_rows({"labels": num_labels, f"features of {right}": num_nodes[right]}, logits, 1)
-    _check_instances(instances["id"], labels, roles, num_labels, reporter)
+    check_rows({"labels": num_labels, f"features of {right}": num_nodes[right]}, logits, 1)
+    check_instances(instances["id"], labels, roles, num_labels, reporter)
     edges: dict[EdgeType, EdgeTable] = {}
     if settings.intra == "knn":
         for side, k in ((left, settings.k_intra), (right, settings.k_intra_right)):
@@ -187,7 +211,7 @@ def _from_ratings(source: Artifact, settings: GraphSettings, reporter: Reporter)
     else:
         inter = pairs.to_edges()
     edges[left, "inter", right] = inter
-    _note_empty_roles(pairs.roles, "ratings", reporter)
+    note_empty_roles(pairs.roles, "ratings", reporter)
     return _Graph(num_nodes, edges)
 
 
@@ -207,7 +231,7 @@ def _rated_pairs(source: Artifact, num_users: int, num_items: int) -> RatedPairs
         where=where,
     )
     for name, count in (("user", num_users), ("item", num_items)):
-        _check_ids(columns[name], count, f"{where}: column {name!r}")
+        check_ids(columns[name], count, f"{where}: column {name!r}")
     roles = columns["role"]
     if (roles == NONE).any():
         raise InputError(f"{where}: column 'role', row {int((roles == NONE).argmax())}: none")
@@ -238,52 +262,3 @@ def _predict_all(source: Artifact, num_users: int, num_items: int) -> NDArray[np
     low, high = summary["scale"]
     rating = (model["mu"] + model["user_bias"])[:, None] + model["item_bias"]
     return np.asarray(np.clip(rating, low, high), dtype=np.float32)
-
-
-def _check_rows(counts: dict[str, int], logits: NDArray[np.float32], axis: int) -> None:
-    """Check that what describes the same nodes has as many rows."""
-    wanted = logits.shape[axis] if logits.ndim == 2 else -1
-    for what, count in counts.items():
-        if count != wanted:
-            raise InputError(
-                f"{count} {what}, but prior logits of shape {logits.shape}",
-                "Extract the features again.",
-            )
-
-
-def _check_instances(
-    ids: NDArray[Any],
-    labels: NDArray[np.int64],
-    roles: NDArray[np.int8],
-    num_labels: int,
-    reporter: Reporter,
-) -> None:
-    where = "instances.parquet"
-    _check_ids(labels, num_labels, f"{where}: column 'label'")
-    names, first = np.unique(ids, return_index=True)
-    if len(names) < len(ids):
-        row = int(np.setdiff1d(np.arange(len(ids)), first)[0])
-        raise InputError(
-            f"{where}: column 'id', row {row}: {ids[row]!r} is there twice",
-            "An instance in two splits would leak its label.",
-        )
-    if (roles == NONE).any():
-        raise InputError(f"{where}: column 'role', row {int((roles == NONE).argmax())}: none")
-    if num_labels < 2:
-        raise InputError(f"there is {num_labels} label only: nothing to choose among")
-    _note_empty_roles(roles, "instances", reporter)
-
-
-def _check_ids(ids: NDArray[np.int64], count: int, what: str) -> None:
-    bad = (ids < 0) | (ids >= count)
-    if bad.any():
-        row = int(bad.argmax())
-        raise InputError(f"{what}, row {row}: {ids[row]} is not in 0..{count - 1}")
-
-
-def _note_empty_roles(roles: NDArray[np.int8], what: str, reporter: Reporter) -> None:
-    if not (roles == FIT).any():
-        raise InputError(f"none of the {len(roles)} {what} has the role fit: nothing to learn from")
-    for code, role in ((SELECT, "select"), (TEST, "test")):
-        if not (roles == code).any():
-            reporter.note(f"none of the {len(roles):,} {what} has the role {role}")

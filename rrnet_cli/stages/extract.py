@@ -42,7 +42,7 @@ MODALITIES = {
 BACKBONES = {
     "audio": ("envnet", "envnet_v2", "m18", "logmel"),
     "image": ("resnet18", "resnet50", "mobilenet_v2", "pixels"),
-    "rating": ("rating-bias",),
+    "rating": ("rating-bias", "rating-factors"),
 }
 """The baselines that each modality can have."""
 
@@ -50,7 +50,7 @@ SAMPLE_RATES = {"envnet": 16_000, "envnet_v2": 44_100, "m18": 8_000, "logmel": 2
 """In Hz, that clips are read at; each network says its own, but importing one is slow."""
 
 
-_LATER_SWITCHES = ("between_class", "strong_augment")
+_LATER_SWITCHES = ("between_class", "strong_augment", "factor_reg")
 """Switches of baselines that came after the first artifacts: left out of the version when off."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import pyarrow as pa
 
 from rrnet_cli.datasets.base import FIT, SELECT
 from rrnet_cli.errors import ConfigError
-from rrnet_cli.evaluation.peers.base import ClassData, Peer, RatingData
+from rrnet_cli.evaluation.peers.base import ClassData, Peer
 from rrnet_cli.evaluation.peers.registry import peers as registered
 from rrnet_cli.evaluation.peers.tune import tune
+from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.graphs.candidates import log_softmax
 from rrnet_cli.graphs.edges import EdgeTable, EdgeType, edge_key
 from rrnet_cli.progress import Reporter
@@ -44,7 +46,8 @@ def run_peers(
     Args:
         store: Where artifacts are.
         graph: Reference of the graph; None for the newest.
-        only: Names of peers; empty for all that the task has.
+        only: Names of peers; empty for all that the task has, less those whose library is not
+            installed and, on a graph without links, the social ones.
         seed: Of the peers' random numbers.
         reporter: Progress and notes.
         force: Compute again even where the same version is there.
@@ -55,6 +58,7 @@ def run_peers(
 
     Raises:
         ConfigError: An unknown peer, a social one on a graph without links, nothing to tune on.
+        ResourceError: A peer that was named needs a library that is not installed.
     """
     source = store.resolve("graph", graph)
     features = store.resolve("features", str(source.manifest.inputs["features"]))
@@ -62,6 +66,8 @@ def run_peers(
     chosen = registered("rating" if rating else "classification", only)
     if rating and _links(source).size == 0:
         chosen = _without_social(chosen, only, reporter)
+    if not only:
+        chosen = _installed(chosen, reporter)
 
     @cache
     def data() -> ClassData | RatingData:  # read once, and not at all where all is cached
@@ -196,3 +202,12 @@ def _without_social(chosen: Sequence[Peer], only: Sequence[str], reporter: Repor
     if social:
         reporter.note(f"left out without links between users: {', '.join(social)}")
     return [peer for peer in chosen if not peer.social]
+
+
+def _installed(chosen: Sequence[Peer], reporter: Reporter) -> list[Peer]:
+    """Leave out the peers whose library is not there."""
+    lacking = [peer for peer in chosen if peer.library and find_spec(peer.library) is None]
+    if lacking:
+        names = ", ".join(peer.name for peer in lacking)
+        reporter.note(f"left out, not installed (pip install 'rrnet[peers]'): {names}")
+    return [peer for peer in chosen if peer not in lacking]

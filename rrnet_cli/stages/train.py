@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from rrnet_cli.errors import ConfigError, ResourceError
-from rrnet_cli.features.rating_bias import RatingTable, fit_bias
+from rrnet_cli.features.rating_baseline import refit as fit_again
+from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.graphs.edges import parse_edge_key
 from rrnet_cli.graphs.hetero import from_tables
-from rrnet_cli.models.rrnet import count_parameters
+from rrnet_cli.models.rrnet import LEFT, RIGHT, count_parameters
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.stages.peers import SCORES, scores_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _WEIGHTS = "model.safetensors"
 _SCALE = TypeAdapter(tuple[float | None, float | None])
-_DAMPINGS = TypeAdapter(dict[str, float])
+_FACTS = TypeAdapter(dict[str, float])
 
 
 def train(
@@ -53,7 +54,8 @@ def train(
         settings: Of the stage; the model's version depends on them and on the graph.
         store: Where artifacts are.
         graph: Reference of the graph; None for the newest.
-        name: Of the model artifact; `<graph name>-<preset>` where None.
+        name: Of the model artifact; `<graph name>-<preset>` where None, with `-no-units` behind
+            it for the control without units, so that it never stands for the real one.
         reporter: Progress and notes.
         force: Train again even where the same version is there.
         resume: Go on from an interrupted run's checkpoint.
@@ -72,14 +74,16 @@ def train(
     _check(settings, features)
     key = Key(
         kind="model",
-        name=name or f"{source.ref.name}-{settings.preset}",
-        params=settings.model_dump(mode="json"),
+        name=name or f"{source.ref.name}-{settings.preset}{'' if settings.units else '-no-units'}",
+        params=_params(settings),
         inputs={"graph": source.ref, "features": features.ref},
         data=None,
     )
 
     def build(draft: Draft) -> None:
         problem = load_problem(source, features, settings)
+        if "intra" in settings.units and not {LEFT, RIGHT} & set(problem.relations):
+            reporter.note("the graph has no intra-edges: intra units have nothing to do")
         workspace = store.workspace(key)
         network, progress = fit(
             problem, settings, workspace=workspace, resume=resume and not force, reporter=reporter
@@ -87,6 +91,14 @@ def train(
         _write(draft, network, progress, features)
 
     return store.materialise(key, build, force=force)
+
+
+def _params(settings: TrainSettings) -> dict[str, Any]:
+    """All settings; `refits` only where given: models trained before it came keep their version."""
+    params = settings.model_dump(mode="json")
+    if settings.refits is None:
+        del params["refits"]
+    return params
 
 
 def check_device(device: str) -> None:
@@ -119,27 +131,32 @@ def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -
         tensors = degrees(heterograph, sides)
     refit = None
     if settings.refit_prior and scale is not None:
-        refit = _refit_bias(heterograph, features, scale)
+        refit = _refit(heterograph, features, scale)
     return assemble(heterograph, sides, tensors, scale, settings.normalise, refit)
 
 
-def _refit_bias(graph: dgl.DGLGraph, features: Artifact, scale: tuple[float, float]) -> Refit:
-    """The bias model of `features`, to be fitted anew on some of its ratings."""
+def _refit(graph: dgl.DGLGraph, features: Artifact, scale: tuple[float, float]) -> Refit:
+    """The baseline of `features`, to be fitted anew on some of its ratings."""
     user, item = (ids.numpy() for ids in graph.edges(etype="inter", order="eid"))
     rating = graph.edges["inter"].data["target"].numpy()
-    facts = _DAMPINGS.validate_python(features.manifest.summary["baseline"])
+    facts = _FACTS.validate_python(features.manifest.summary["baseline"])
     num_users, num_items = graph.num_nodes("user"), graph.num_nodes("item")
+    nothing, unrated = np.zeros(0, np.int64), np.zeros(0, np.float32)
 
     def refit(known: NDArray[np.bool_]) -> NDArray[np.float64]:
-        model = fit_bias(
-            RatingTable(user[known], item[known], rating[known]),
-            num_users,
-            num_items,
+        shown = RatingData(
+            num_users=num_users,
+            num_items=num_items,
             scale=scale,
-            user_reg=facts["user_reg"],
-            item_reg=facts["item_reg"],
+            user=user[known],
+            item=item[known],
+            rating=rating[known],
+            select_user=nothing,
+            select_item=nothing,
+            select_rating=unrated,
+            links=np.zeros((2, 0), np.int64),
         )
-        return model.predict(user, item)
+        return fit_again(facts, shown).predict(user, item)
 
     return refit
 

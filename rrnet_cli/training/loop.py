@@ -14,6 +14,7 @@ from torch.optim import swa_utils
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.progress import Reporter
 from rrnet_cli.training import checkpoints
+from rrnet_cli.training.draws import Draw, Draws
 from rrnet_cli.training.network import Network
 from rrnet_cli.training.objectives import merit, probabilities, select_metrics, training_loss
 from rrnet_cli.training.problem import Problem
@@ -93,7 +94,7 @@ def fit(
     optimizer = make_optimizer(network, settings)
     average = average_of(network)
     judged = network if average is None else average.module
-    progress = Progress()
+    progress, draws = Progress(), Draws(problem, settings)
     restored = checkpoints.load(workspace) if workspace is not None and resume else None
     if restored is not None:
         _restore(*restored, network, average, optimizer, progress)
@@ -105,7 +106,8 @@ def fit(
         "training RR-Net", settings.epochs, unit="epoch", done=progress.epochs
     ) as task:
         while not progress.is_exhausted(settings):
-            loss = step(network, problem, optimizer, progress.epochs + 1)
+            epoch = progress.epochs + 1
+            loss = step(network, problem, optimizer, epoch, draws.of(epoch))
             if average is not None:
                 average.update_parameters(network)
             progress.epochs += 1
@@ -154,7 +156,13 @@ def learning_rate(settings: TrainSettings, epoch: int) -> float:
     return settings.lr * rise * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / settings.epochs))
 
 
-def step(network: Network, problem: Problem, optimizer: torch.optim.Optimizer, epoch: int) -> float:
+def step(
+    network: Network,
+    problem: Problem,
+    optimizer: torch.optim.Optimizer,
+    epoch: int,
+    drawn: Draw,
+) -> float:
     """One epoch: forward, backward and update on the full graph; returns the loss.
 
     Raises:
@@ -162,12 +170,11 @@ def step(network: Network, problem: Problem, optimizer: torch.optim.Optimizer, e
     """
     settings = network.settings
     network.train()
-    known, supervised = problem.draw(settings)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(settings, epoch)
     optimizer.zero_grad(set_to_none=True)
-    logits = network(problem, known)
-    loss = training_loss(problem, logits, supervised, settings.objective, settings.reduction)
+    logits = network(problem, drawn.known, drawn.prior)
+    loss = training_loss(problem, logits, drawn.supervised, settings.objective, settings.reduction)
     value = float(loss)
     _require_finite("training loss", value, epoch, settings)
     loss.backward()

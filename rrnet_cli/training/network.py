@@ -32,7 +32,7 @@ class Network(nn.Module):
         )
         known = problem.shown_at_rest(settings)
         self.rrnet = RRNet(
-            Shape.of(problem.inputs(settings, known, problem.node_feat)),
+            Shape.of(problem.inputs(settings, known, problem.node_feat, problem.prior)),
             settings.units,
             settings.hidden,
             residual=settings.residual,
@@ -41,14 +41,14 @@ class Network(nn.Module):
             zero_decoder=settings.prior == "residual",
         )
 
-    def forward(self, problem: Problem, known: Tensor) -> Tensor:
-        """Logits (num_inter_edges,) when the targets of `known` edges are shown."""
+    def forward(self, problem: Problem, known: Tensor, prior: Tensor) -> Tensor:
+        """Logits (num_inter_edges,) with the targets of `known` edges and their prior shown."""
         node_feat = dict(self.attributes) if len(self.attributes) else problem.node_feat
-        logits: Tensor = self.rrnet(problem.inputs(self.settings, known, node_feat))
+        logits: Tensor = self.rrnet(problem.inputs(self.settings, known, node_feat, prior))
         return logits
 
     @torch.no_grad()
     def predict(self, problem: Problem) -> Tensor:
         """Logits (num_inter_edges,) in evaluation mode, all fitted targets shown if context is."""
         self.eval()
-        return self.forward(problem, problem.shown_at_rest(self.settings))
+        return self.forward(problem, problem.shown_at_rest(self.settings), problem.prior)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rrnet_cli.datasets.base import FIT, HOLD
+from rrnet_cli.datasets.base import FIT
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs
 
@@ -64,7 +64,11 @@ class Problem:
         return self.scale is not None
 
     def inputs(
-        self, settings: TrainSettings, known: Tensor, node_feat: Mapping[str, Tensor]
+        self,
+        settings: TrainSettings,
+        known: Tensor,
+        node_feat: Mapping[str, Tensor],
+        prior: Tensor,
     ) -> GraphInputs:
         """What the network reads when the targets of `known` edges are shown to it.
 
@@ -72,11 +76,11 @@ class Problem:
             settings: Decide which of weight, prior and context are inputs.
             known: (num_inter_edges,) bool; must be False wherever an edge is supervised.
             node_feat: `self.node_feat`, or the learned attributes that replace it.
+            prior: (num_inter_edges,) that goes with the shown targets: `self.prior` at rest.
         """
         extra: dict[str, Tensor] = {}
         if settings.edge_weight:
             extra.update(self.edge_weight)
-        prior = self.prior_given(settings, known)
         columns = []
         if settings.prior != "none":
             columns.append(standardise(prior.unsqueeze(1)))
@@ -89,43 +93,9 @@ class Problem:
         offset = prior if settings.prior == "residual" else None
         return GraphInputs(self.relations, node_feat, extra, offset)
 
-    def prior_given(self, settings: TrainSettings, known: Tensor) -> Tensor:
-        """The prior that goes with the shown targets, (num_inter_edges,).
-
-        The prior of a shown rating was fitted with the masked ratings of its user and its item in,
-        so beside that rating it gives them away: the network would learn to read them off, which
-        helps nowhere else. With `refit_prior` the baseline is fitted on the shown ratings alone.
-        """
-        at_rest = torch.equal(known, self.shown_at_rest(settings))
-        if self.refit is None or at_rest or not (settings.context and settings.refit_prior):
-            return self.prior
-        return self.refit(known)
-
     def shown_at_rest(self, settings: TrainSettings) -> Tensor:
         """Known edges outside training: all fitted ones where the context is used, else none."""
         return (self.role == FIT) & settings.context
-
-    def draw(self, settings: TrainSettings) -> tuple[Tensor, Tensor]:
-        """Split the edges of known target of one step into shown and supervised ones.
-
-        Held edges, where there are any, all supervise, and the fitted ones are shown as at rest:
-        what trains is then what is met outside training. Without them fitted edges do both: a whole
-        instance (or one rating) is masked at a time, so that its own target never stands in its
-        input. Without context nothing is shown and everything supervises.
-
-        Returns:
-            known and supervised, both (num_inter_edges,) bool, disjoint.
-        """
-        fit, held = self.role == FIT, self.role == HOLD
-        if held.any():
-            return self.shown_at_rest(settings), held
-        if not settings.context:
-            return torch.zeros_like(fit), fit
-        if self.is_rating:
-            masked = torch.rand(fit.shape) < settings.mask_rate
-        else:
-            masked = (torch.rand(self.num_left) < settings.mask_rate)[self.owner]
-        return fit & ~masked, fit & masked
 
     @property
     def num_left(self) -> int:

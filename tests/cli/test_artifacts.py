@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from rrnet_cli.cli.artifacts import _size
 from rrnet_cli.store import Artifact, Key, Store
 from tests.conftest import ROOT, Result
 from tests.store.samples import FILES, build, make_key, overwrite
@@ -185,15 +184,6 @@ def test_every_command_has_help(invoke: Invoke) -> None:
     for name in ("ls", "show", "path", "verify", "lineage", "diff", "rm", "gc", "repair"):
         assert f" {name} " in overview
         assert "Usage: rrnet artifacts" in invoke("artifacts", name, "--help").out
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (2**30, "1.0 GiB"),
-     (2**52, "4096.0 TiB")],
-)  # fmt: skip
-def test_sizes(count: int, text: str) -> None:
-    assert _size(count) == text
 
 
 def test_listing_imports_no_heavy_library(features: Artifact) -> None:

@@ -97,6 +97,14 @@ def test_units_as_text_or_list(tmp_path):
         assert settings.units == ("intra", "inter", "inter")
 
 
+def test_no_units_at_all(tmp_path):
+    file = write(tmp_path, "units: none\n")
+    for layer in ({"sets": ["units=none"]}, {"flags": {"units": ("none",)}}, {"config": file}):
+        assert resolve(TrainSettings, BASE.train, section="train", **layer).units == ()
+    with pytest.raises(ConfigError, match=r"units.1: input should be 'intra' or 'inter'"):
+        resolve(TrainSettings, BASE.train, section="train", sets=["units=inter,none"])
+
+
 def test_float_without_a_point_is_a_float():
     assert extract_with(sets=["baseline.lr=1e-3"]).baseline.lr == 0.001
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from rrnet_cli.evaluation.peers.registry import PEERS
+from rrnet_cli.evaluation.peers.trustsvd import PEER as TRUSTSVD
 from rrnet_cli.store.store import Store
 from tests.conftest import Result
 from tests.layouts import write_filmtrust
@@ -77,6 +79,46 @@ def test_class_peers_of_a_graph(invoke: Invoke, store: Path) -> None:
     for row in made.json["peers"]:
         assert set(row["best"]) == {"select_top1", "select_nll"}
         assert invoke("eval", row["artifact"], "--resamples", "50").code == 0
+
+
+def test_peers_without_their_library_are_left_out_unless_named(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_filmtrust(tmp_path / "data", 8)
+    assert invoke("extract", "filmtrust", "--data", tmp_path / "data", "--name", "ft").code == 0
+    assert invoke("build-graph", "ft", "--intra", "links", "--inter", "rated").code == 0
+    few = {name: PEERS["rating"][name] for name in ("bias", "svd", "svdpp")}
+    monkeypatch.setitem(PEERS, "rating", few)
+    monkeypatch.setitem(sys.modules, "surprise", None)  # import surprise: ImportError
+    made = invoke("--json", "peers", "ft")
+    assert made.code == 0, made.err
+    assert [row["peer"] for row in made.json["peers"]] == ["bias"]
+    notes = [line for line in made.err.splitlines() if "svd" in line]
+    assert notes == ["left out, not installed (pip install 'rrnet[peers]'): svd, svdpp"]
+    named = invoke("peers", "ft", "--only", "bias,svd")
+    assert named.code == 7 and "scikit-surprise" in named.err
+
+
+def test_peers_are_listed_without_a_store_or_their_library(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "surprise", None)
+    listed = invoke("--json", "peers", "--list").json["peers"]
+    assert [row["peer"] for row in listed] == [*PEERS["rating"], *PEERS["classification"]]
+    by_name = {row["peer"]: row for row in listed}
+    assert by_name["trustsvd"] == {
+        "peer": "trustsvd",
+        "task": "rating",
+        "reference": TRUSTSVD.reference,
+        "grid": {name: list(values) for name, values in TRUSTSVD.grid.items()},
+        "needs": "links",
+    }
+    assert by_name["svd"]["needs"] == "surprise" and by_name["mf"]["needs"] is None
+    text = invoke("peers", "--list").out
+    assert len(text.splitlines()) == 1 + len(listed)
+    assert "dim 10; reg 0.6, 1.2, 2.4; social 0.1, 0.9" in text
+    refused = invoke("peers", "ft", "--list")
+    assert refused.code == 2 and "--list" in refused.err
 
 
 def test_what_is_refused(invoke: Invoke, tmp_path: Path) -> None:

@@ -40,9 +40,12 @@ class Literal:
 
     def __call__(self, raw: dict[str, Tensor], edges: dict[str, Edges]) -> Tensor:
         ends = {"left": ("left", "left"), "right": ("right", "right"), "inter": ("left", "right")}
-        nodes = {side: self.mlp(f"node_encoder.{side}", raw[side]) for side in raw}
+        sides = raw if self.units else ()  # without units neither nodes nor intra-edges are read
+        nodes = {side: self.mlp(f"node_encoder.{side}", raw[side]) for side in sides}
         state = {}
         for name, (src, dst) in edges.items():
+            if not self.units and name != "inter":
+                continue
             source, target = ends[name]
             pair = torch.cat([raw[source][src], raw[target][dst]], dim=1)
             state[name] = self.mlp(f"edge_encoder.{name}", pair)

@@ -133,6 +133,40 @@ def test_parameter_count_of_the_paper_s_network() -> None:
     assert count_parameters(net) == encoders + intra + inter + mlp(h, 1)
 
 
+def test_without_units_only_the_inter_edges_are_encoded_and_decoded() -> None:
+    def mlp(width: int, out: int) -> int:
+        return width * 8 + 8 + 8 * out + out
+
+    assert count_parameters(network(toy(0), [])) == mlp(10, 8) + mlp(8, 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_units_an_answer_depends_on_its_own_pair_alone(seed: int) -> None:
+    """Others' attributes and all intra-edges change: with units the answer follows, without not."""
+    example = toy(seed)
+    src, dst = example.edges["inter"]
+    generator = torch.Generator().manual_seed(seed)
+    raw = {side: torch.roll(feat, 1, dims=0) for side, feat in example.raw.items()}
+    raw["left"][src[0]], raw["right"][dst[0]] = (
+        example.raw["left"][src[0]],
+        example.raw["right"][dst[0]],
+    )
+    edges = {"inter": example.edges["inter"]}
+    for side in ("left", "right"):
+        place = torch.randperm(len(raw[side]), generator=generator).tolist()
+        edges[side] = tuple([place[node] for node in ends] for ends in example.edges[side])
+    changed = Toy(raw, edges)  # type: ignore[arg-type]
+
+    def answers(units: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        net = network(example, units)
+        return net(example.inputs())[0], net(changed.inputs())[0]
+
+    before, after = answers([])
+    assert torch.equal(before, after)
+    before, after = answers(["inter", "inter"])
+    assert not torch.allclose(before, after)
+
+
 def test_means_over_no_edges_are_zero() -> None:
     import dgl
 

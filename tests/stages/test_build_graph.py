@@ -12,6 +12,7 @@ from rrnet_cli.cli import app
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.graphs.columns import HOLD, NONE, role_names
 from rrnet_cli.graphs.edges import EdgeTable, parse_edge_key
+from rrnet_cli.graphs.shuffle import permute_nodes
 from rrnet_cli.progress import SilentReporter
 from rrnet_cli.settings import GraphSettings
 from rrnet_cli.stages.build_graph import build_graph, check_settings, default_settings
@@ -206,6 +207,49 @@ def test_same_settings_are_cached_and_others_are_not(store: Store) -> None:
     assert len(versions) == 7
 
 
+@pytest.mark.parametrize(
+    ("files", "summary", "settings", "sides"),
+    [
+        (label_files(), LABEL_SUMMARY, {"k_intra": 3}, ("audio", "text")),
+        (rating_files(), RATING_SUMMARY, {"intra": "links", "inter": "rated"}, ("user",)),
+    ],
+    ids=["knn", "links"],
+)
+def test_shuffled_intra_edges(
+    store: Store, files: dict, summary: dict, settings: dict, sides: tuple[str, ...]
+) -> None:
+    store_features(store, files, summary)
+    real = run(store, GraphSettings(**settings)).artifact
+    control = run(store, GraphSettings(**settings, shuffle_intra=0)).artifact
+    assert (real.ref.name, control.ref.name) == ("toy", "toy-shuffled0")
+    assert store.resolve("graph", "toy").ref == real.ref
+    ours, theirs = edges_of(control), edges_of(real)
+    for side in sides:
+        key = f"{side}.intra.{side}"
+        assert ours.pop(key) == permute_nodes(theirs.pop(key), 0)
+    assert ours == theirs
+
+
+def test_without_shuffling_a_graph_keeps_the_version_that_it_had_before(store: Store) -> None:
+    source = store_features(store, label_files(), LABEL_SUMMARY)
+    params = {
+        "intra": "knn",
+        "k_intra": 3,
+        "k_intra_right": 2,
+        "metric": "cosine",
+        "inter": "topk",
+        "k_inter": 20,
+    }
+    inputs = {"features": source.ref}
+    before = Key(kind="graph", name="toy", params=params, inputs=inputs, data=None)
+    plain, zero, one = (
+        run(store, GraphSettings(k_intra=3, shuffle_intra=seed), name="toy").artifact.ref.version
+        for seed in (None, 0, 1)
+    )
+    assert plain == before.version
+    assert len({plain, zero, one}) == 3
+
+
 def test_labels_of_test_instances_change_no_byte(store: Store) -> None:
     files = label_files()
     labels = np.array(files["instances.parquet"]["label"])
@@ -285,6 +329,12 @@ def test_all_pairs_have_the_prior_of_the_bias_model(store: Store) -> None:
             RATING_SUMMARY | {"links": 0},
             "no social links",
             "--intra none",
+        ),
+        (
+            {"intra": "none", "inter": "rated", "shuffle_intra": 0},
+            RATING_SUMMARY,
+            "--shuffle-intra",
+            "--intra knn or --intra links",
         ),
         ({"intra": "links"}, LABEL_SUMMARY, "--intra links", "--intra knn or --intra none"),
         ({"inter": "rated"}, LABEL_SUMMARY, "--inter rated", "--inter topk or --inter all"),

@@ -17,6 +17,7 @@ from rrnet_cli.stages.train import score, train
 from rrnet_cli.store.artifact import Artifact
 from rrnet_cli.store.store import Outcome, Store
 from tests import layouts
+from tests.graphs.test_knn import Notes
 
 QUIET = SilentReporter()
 PAPER = TrainSettings(epochs=3)
@@ -96,6 +97,39 @@ def test_scores_of_ratings_are_on_the_scale(store: Store) -> None:
     graph = store.resolve("graph", "ratings")
     assert len(scores) == graph.table("edges/user.inter.item.parquet").num_rows
     assert scores.min() >= 0.5 and scores.max() <= 4.0
+
+
+@pytest.mark.parametrize("graph", ["digits", "ratings"])
+@pytest.mark.parametrize("preset", [{}, PLUS | {"objective": "bce"}], ids=["paper", "plus"])
+def test_the_control_without_units(store: Store, graph: str, preset: dict[str, object]) -> None:
+    settings = TrainSettings.model_validate({**preset, "epochs": 3, "units": "none"})
+    model = run(store, settings, graph=graph).artifact
+    assert model.ref.name == f"{graph}-{settings.preset}-no-units"
+    assert TrainSettings.model_validate(model.manifest.params) == settings
+    layers = {name.split(".")[1] for name in model.tensors("model.safetensors") if "rrnet" in name}
+    assert layers == {"edge_encoder", "decoder"}
+    edges = store.resolve("graph", graph).manifest.summary["statistics"]["edges"]
+    (inter,) = (count for name, count in edges.items() if ".inter." in name)
+    assert len(score(store, model)) == inter
+
+
+def test_intra_units_pass_over_a_graph_without_intra_edges(store: Store) -> None:
+    graph = GraphSettings(intra="none", inter="rated")
+    build_graph(graph, store=store, features="ratings", name="unlinked", reporter=QUIET)
+    notes = Notes()
+    settings = TrainSettings.model_validate({**PLUS, "objective": "bce", "epochs": 3})
+    both, inter = (
+        run(
+            store,
+            settings.model_copy(update={"units": units}),
+            graph="unlinked",
+            reporter=notes,
+            name="control",
+        ).artifact
+        for units in (("intra", "inter"), ("inter",))
+    )
+    assert notes.lines == ["the graph has no intra-edges: intra units have nothing to do"]
+    assert np.array_equal(score(store, both), score(store, inter))
 
 
 def test_softmax_over_ratings_is_refused(store: Store) -> None:

@@ -14,6 +14,7 @@ from rrnet_cli.datasets.base import FIT, HOLD
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.progress import SilentReporter
 from rrnet_cli.training import checkpoints, loop
+from rrnet_cli.training.draws import draw
 from rrnet_cli.training.network import Network
 from rrnet_cli.training.problem import Problem
 
@@ -27,6 +28,7 @@ CASES = {
 }
 RESUMED = {
     **CASES,
+    "no units": (classification, {**PLUS_SMALL, "units": ()}),
     # ratings by user and item bias, which a refitted prior explains: nothing is left to learn
     "rating refit": (
         rating,
@@ -140,7 +142,7 @@ def test_what_is_kept_is_the_moving_average_of_the_steps() -> None:
     optimizer = loop.make_optimizer(network, settings)
     averages: list[dict[str, torch.Tensor]] = [{}]
     for epoch in range(1, 7):
-        loop.step(network, problem, optimizer, epoch)
+        loop.step(network, problem, optimizer, epoch, draw(problem, settings))
         averages.append(
             {
                 name: decay * averages[-1].get(name, value) + (1 - decay) * value
@@ -241,4 +243,5 @@ def test_prediction_ignores_dropout() -> None:
     assert torch.equal(network.predict(problem), network.predict(problem))
     network.train()
     known = problem.shown_at_rest(settings)
-    assert not torch.equal(network(problem, known), network(problem, known))
+    once, again = (network(problem, known, problem.prior) for _ in range(2))
+    assert not torch.equal(once, again)

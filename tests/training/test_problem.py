@@ -1,44 +1,18 @@
 from __future__ import annotations
 
-import dgl
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from dataclasses import replace
 
-from rrnet_cli.datasets.base import FIT, HOLD, TEST
+import dgl
+import pytest
+import torch
+
+from rrnet_cli.datasets.base import FIT, TEST
 from rrnet_cli.settings import TrainSettings
+from rrnet_cli.training.draws import draw
+from rrnet_cli.training.network import Network
 from rrnet_cli.training.problem import by_owner, degrees, standardise
 
-from .problems import PLUS_SMALL, classification, held, rating, small
-
-
-@given(seed=st.integers(0, 999), rate=st.floats(0.05, 1.0))
-def test_shown_and_supervised_edges_never_overlap_and_are_fitted(seed: int, rate: float) -> None:
-    settings = small(**PLUS_SMALL, mask_rate=rate)
-    for problem in (classification(seed), rating(seed)):
-        torch.manual_seed(seed)
-        known, supervised = problem.draw(settings)
-        fit = problem.role == FIT
-        assert not (known & supervised).any()
-        assert torch.equal(known | supervised, fit)
-
-
-def test_an_instance_is_masked_as_a_whole() -> None:
-    problem = classification()
-    torch.manual_seed(0)
-    known, _ = problem.draw(small(**PLUS_SMALL))
-    for row in problem.candidates:
-        assert known[row].unique().numel() == 1
-
-
-@given(seed=st.integers(0, 99), context=st.booleans())
-def test_held_edges_alone_supervise_and_fitted_ones_are_shown(seed: int, context: bool) -> None:
-    settings = small(**PLUS_SMALL | {"context": context})
-    for problem in (held(classification(seed)), held(rating(seed))):
-        known, supervised = problem.draw(settings)
-        assert supervised.any() and torch.equal(supervised, problem.role == HOLD)
-        assert torch.equal(known, (problem.role == FIT) & context)
-        assert torch.equal(known, problem.shown_at_rest(settings))
+from .problems import PLUS_SMALL, classification, rating, small
 
 
 def test_a_supervised_target_is_not_in_the_inputs() -> None:
@@ -46,14 +20,17 @@ def test_a_supervised_target_is_not_in_the_inputs() -> None:
     settings = small(**PLUS_SMALL)
     problem = classification()
     torch.manual_seed(1)
-    known, supervised = problem.draw(settings)
-    before = problem.inputs(settings, known, problem.node_feat)
-    problem.target[supervised] = 1 - problem.target[supervised]
-    after = problem.inputs(settings, known, problem.node_feat)
-    assert torch.equal(before.edge_inputs["inter"], after.edge_inputs["inter"])
-    problem.target[known] = 1 - problem.target[known]
-    shown = problem.inputs(settings, known, problem.node_feat)
-    assert not torch.equal(before.edge_inputs["inter"], shown.edge_inputs["inter"])
+    drawn = draw(problem, settings)
+
+    def given_inputs() -> torch.Tensor:
+        inputs = problem.inputs(settings, drawn.known, problem.node_feat, drawn.prior)
+        return inputs.edge_inputs["inter"]
+
+    before = given_inputs()
+    problem.target[drawn.supervised] = 1 - problem.target[drawn.supervised]
+    assert torch.equal(before, given_inputs())
+    problem.target[drawn.known] = 1 - problem.target[drawn.known]
+    assert not torch.equal(before, given_inputs())
 
 
 def test_a_masked_rating_is_in_no_input() -> None:
@@ -61,28 +38,47 @@ def test_a_masked_rating_is_in_no_input() -> None:
 
     def inputs_of(settings: TrainSettings, shift: torch.Tensor | None) -> list[torch.Tensor]:
         problem = rating(shift=shift)
-        inputs = problem.inputs(settings, known, problem.node_feat)
+        torch.manual_seed(1)
+        drawn = draw(problem, settings)
+        inputs = problem.inputs(settings, drawn.known, problem.node_feat, drawn.prior)
         assert inputs.offset is not None
         return [inputs.edge_inputs["inter"], inputs.offset]
 
     settings = small(**PLUS_SMALL)
     torch.manual_seed(1)
-    known, supervised = rating().draw(settings)
+    drawn = draw(rating(), settings)
     before = inputs_of(settings, None)
-    for ours, theirs in zip(inputs_of(settings, supervised * 0.7), before, strict=True):
+    for ours, theirs in zip(inputs_of(settings, drawn.supervised * 0.7), before, strict=True):
         assert torch.equal(ours, theirs)
-    for ours, theirs in zip(inputs_of(settings, known * 0.7), before, strict=True):
+    for ours, theirs in zip(inputs_of(settings, drawn.known * 0.7), before, strict=True):
         assert not torch.equal(ours, theirs)
 
 
-def test_at_rest_and_without_refit_the_prior_is_the_stored_one() -> None:
-    problem, settings = rating(), small(**PLUS_SMALL)
-    known = problem.role == FIT
-    assert problem.prior_given(settings, known) is problem.prior
-    known[int(known.nonzero()[0])] = False
-    assert problem.prior_given(settings, known) is not problem.prior
-    stored = settings.model_copy(update={"refit_prior": False})
-    assert problem.prior_given(stored, known) is problem.prior
+@pytest.mark.parametrize("units", ["none", "inter,inter"])
+def test_without_units_context_reaches_no_edge_but_its_own(units: str) -> None:
+    """A shown target moves the answer of its own edge; with units also those that are asked for.
+
+    Supervised edges and those of select and test are never shown, so that without units the
+    context is an input that stays at zero wherever an answer counts.
+    """
+    settings = small(**PLUS_SMALL | {"refit_prior": False, "units": tuple(units.split(","))})
+    for make in (classification, rating):
+        problem = make()
+        torch.manual_seed(3)
+        network = Network(problem, settings).eval()
+        for parameter in network.parameters():  # the decoder starts at zero: make it matter
+            parameter.data.add_(0.1 * torch.randn_like(parameter))
+        drawn = draw(problem, settings)
+        known, prior = drawn.known, drawn.prior
+        moved = [
+            replace(problem, target=problem.target + 0.3 * who)
+            for who in (drawn.supervised, drawn.known)
+        ]
+        with torch.no_grad():
+            before, own, shown = (network(p, known, prior) for p in (problem, *moved))
+        assert torch.equal(before, own), "no edge may see the target that it is judged by"
+        assert not torch.equal(before[known], shown[known])
+        assert torch.equal(before[~known], shown[~known]) == (units == "none")
 
 
 def test_degrees_count_fitted_edges() -> None:
@@ -96,7 +92,7 @@ def test_degrees_count_fitted_edges() -> None:
 
 
 def test_paper_preset_reads_neither_prior_nor_targets_nor_weights() -> None:
-    inputs = classification().inputs(small(), torch.ones(1), {})
+    inputs = classification().inputs(small(), torch.ones(1), {}, torch.zeros(1))
     assert inputs.edge_inputs == {} and inputs.offset is None
 
 

@@ -9,13 +9,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rrnet_cli.features.rating_data import FloatArray, IntArray
 from rrnet_cli.progress import Reporter
 
 Task = Literal["rating", "classification"]
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
 Predict = Callable[[IntArray, IntArray], FloatArray]
-"""Users (n,) and items (n,) to ratings (n,) on the raw scale, not clipped."""
+"""Users (n,) and items (n,) to ratings (n,) on the raw scale, clipped to it or not."""
 
 
 @dataclass(frozen=True)
@@ -42,32 +41,6 @@ class ClassData:
 
 
 @dataclass(frozen=True)
-class RatingData:
-    """A recommendation, without any rating of a test pair.
-
-    Attributes:
-        num_users, num_items: Numbers are below these.
-        scale: Lowest and highest rating.
-        user, item: (num_fit,) int64 of the fitted pairs.
-        rating: (num_fit,) float32 on the raw scale.
-        select_user, select_item: (num_select,) int64.
-        select_rating: (num_select,) float32.
-        links: (2, num_links) int64 user-user links, each in both directions; may be empty.
-    """
-
-    num_users: int
-    num_items: int
-    scale: tuple[float, float]
-    user: IntArray
-    item: IntArray
-    rating: NDArray[np.float32]
-    select_user: IntArray
-    select_item: IntArray
-    select_rating: NDArray[np.float32]
-    links: IntArray
-
-
-@dataclass(frozen=True)
 class Peer:
     """One method to compare with.
 
@@ -79,6 +52,7 @@ class Peer:
         fit: Data, one value of each setting, seed, reporter -> prediction; for classes (N, C)
             float64 probabilities of all instances, rows summing to 1; for ratings a `Predict`.
         social: Whether it reads `links` and is nothing without them.
+        library: Module of the extra `peers` that it needs; None for what is always there.
     """
 
     name: str
@@ -87,3 +61,4 @@ class Peer:
     grid: Mapping[str, tuple[float, ...]]
     fit: Callable[[Any, Mapping[str, float], int, Reporter], Any]
     social: bool = False
+    library: str | None = None

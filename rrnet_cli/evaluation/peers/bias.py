@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rrnet_cli.evaluation.peers.base import Peer, Predict, RatingData
+from rrnet_cli.evaluation.peers.base import Peer, Predict
 from rrnet_cli.features.rating_bias import GRID, RatingTable, fit_bias
+from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import Reporter
 
 

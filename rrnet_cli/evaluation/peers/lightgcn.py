@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from rrnet_cli.evaluation.peers.base import Peer, Predict, RatingData
-from rrnet_cli.evaluation.peers.factors import fit_factors, neighbour_sum
+from rrnet_cli.evaluation.peers.base import Peer, Predict
 from rrnet_cli.evaluation.peers.mf import BiasedFactors
+from rrnet_cli.features.factors import fit_factors, neighbour_sum
+from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import Reporter
 
 
@@ -44,7 +45,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
     """Fit at one setting."""
     torch.manual_seed(seed)
     model = LightGCN(data, int(params["dim"]), params["reg"], int(params["layers"]))
-    return fit_factors(model, data)
+    return fit_factors(model, data).predict
 
 
 PEER = Peer(

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from rrnet_cli.evaluation.peers.base import Peer, Predict, RatingData
-from rrnet_cli.evaluation.peers.factors import Factors, fit_factors
+from rrnet_cli.evaluation.peers.base import Peer, Predict
+from rrnet_cli.features.factors import Factors, fit_factors
+from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import Reporter
 
 
@@ -31,7 +32,7 @@ class BiasedFactors(Factors):
 def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Reporter) -> Predict:
     """Fit at one setting."""
     torch.manual_seed(seed)
-    return fit_factors(BiasedFactors(data, int(params["dim"]), params["reg"]), data)
+    return fit_factors(BiasedFactors(data, int(params["dim"]), params["reg"]), data).predict
 
 
 PEER = Peer(

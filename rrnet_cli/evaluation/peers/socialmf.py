@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from rrnet_cli.evaluation.peers.base import Peer, Predict, RatingData
-from rrnet_cli.evaluation.peers.factors import fit_factors, neighbour_sum
+from rrnet_cli.evaluation.peers.base import Peer, Predict
 from rrnet_cli.evaluation.peers.mf import BiasedFactors
+from rrnet_cli.features.factors import fit_factors, neighbour_sum
+from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import Reporter
 
 
@@ -41,7 +42,9 @@ class SocialMF(BiasedFactors):
 def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Reporter) -> Predict:
     """Fit at one setting."""
     torch.manual_seed(seed)
-    return fit_factors(SocialMF(data, int(params["dim"]), params["reg"], params["social"]), data)
+    return fit_factors(
+        SocialMF(data, int(params["dim"]), params["reg"], params["social"]), data
+    ).predict
 
 
 PEER = Peer(

@@ -9,9 +9,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from rrnet_cli.evaluation.peers.base import Peer, Predict, RatingData
-from rrnet_cli.evaluation.peers.factors import fit_factors
+from rrnet_cli.evaluation.peers.base import Peer, Predict
 from rrnet_cli.evaluation.peers.mf import BiasedFactors
+from rrnet_cli.features.factors import fit_factors
+from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import Reporter
 
 
@@ -68,7 +69,9 @@ def _row_sums(matrix: sparse.spmatrix) -> np.ndarray[tuple[int], np.dtype[np.flo
 def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Reporter) -> Predict:
     """Fit at one setting."""
     torch.manual_seed(seed)
-    return fit_factors(SoReg(data, int(params["dim"]), params["reg"], params["social"]), data)
+    return fit_factors(
+        SoReg(data, int(params["dim"]), params["reg"], params["social"]), data
+    ).predict
 
 
 PEER = Peer(

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from rrnet_cli.errors import ResourceError
-from rrnet_cli.evaluation.peers.base import FloatArray, IntArray, Peer, Predict, RatingData
+from rrnet_cli.evaluation.peers.base import Peer, Predict
+from rrnet_cli.features.rating_data import FloatArray, IntArray, RatingData
 from rrnet_cli.progress import Reporter
 
 
@@ -88,7 +89,8 @@ def _predictor(model: Any, user_factors: FloatArray) -> Predict:
 
 def _peer(name: str, fit: Callable[..., Predict], what: str, epochs: tuple[float, ...]) -> Peer:
     grid = {"factors": (20.0,), "epochs": epochs, "lr": (0.005,), "reg": (0.05, 0.08, 0.12)}
-    return Peer(name, "rating", f"Koren 2008, {what}; scikit-surprise", grid, fit)
+    reference = f"Koren 2008, {what}; scikit-surprise"
+    return Peer(name, "rating", reference, grid, fit, library="surprise")
 
 
 SVD = _peer("svd", fit_svd, "SVD", (60.0, 100.0))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from rrnet_cli.errors import ConfigError
-from rrnet_cli.evaluation.peers.base import ClassData, FloatArray, Peer, RatingData
+from rrnet_cli.evaluation.peers.base import ClassData, Peer
+from rrnet_cli.features.rating_data import FloatArray, RatingData
 from rrnet_cli.progress import Reporter
 
 FLOOR = 1e-7

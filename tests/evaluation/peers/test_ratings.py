@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from rrnet_cli.evaluation.peers import lightgcn, mf, socialmf, soreg, trustmf, trustsvd
-from rrnet_cli.evaluation.peers.base import RatingData
-from rrnet_cli.evaluation.peers.factors import Factors, fit_factors
 from rrnet_cli.evaluation.peers.registry import PEERS, peers
+from rrnet_cli.features.factors import Factors, fit_factors
+from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import SilentReporter
 
 DIM, REG, SOCIAL = 3, 0.3, 0.7
@@ -148,7 +148,7 @@ def test_fitting_keeps_a_step_that_is_better_on_select_than_the_start(name: str)
     model = models(data)[name]
     select = torch.from_numpy(data.select_user), torch.from_numpy(data.select_item)
     before = array(model(*select))
-    after = fit_factors(model, data)(data.select_user, data.select_item)
+    after = fit_factors(model, data).predict(data.select_user, data.select_item)
     errors = [
         np.square(np.clip(predicted, *data.scale) - data.select_rating).mean()
         for predicted in (before, after)

@@ -1,16 +1,17 @@
-"""What the matrix factorisations among the peers share: biases, factors, the fit."""
+"""What all matrix factorisations here share: biases, factors, damping, the fit."""
 
 from __future__ import annotations
 
 import copy
 import math
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rrnet_cli.evaluation.peers.base import FloatArray, IntArray, Predict, RatingData
+from rrnet_cli.features.rating_data import FloatArray, IntArray, RatingData
 
 RATE = 0.01
 MAX_STEPS = 1500
@@ -20,6 +21,33 @@ PATIENCE = 60
 
 SPREAD = 0.1
 """Standard deviation of the factors at the start."""
+
+
+@dataclass(frozen=True)
+class RatingFactors:
+    """A fitted factorisation.
+
+    Attributes:
+        mean: Of the fitted ratings.
+        user_bias, item_bias: (num_users,) and (num_items,) float64.
+        left, right: x (num_users, dim) and y (num_items, dim) float64.
+        scale: Predictions are clipped to it.
+        steps: How many steps it was fitted for.
+    """
+
+    mean: float
+    user_bias: FloatArray
+    item_bias: FloatArray
+    left: FloatArray
+    right: FloatArray
+    scale: tuple[float, float]
+    steps: int
+
+    def predict(self, user: IntArray, item: IntArray) -> FloatArray:
+        """The clipped rating of each pair, (n,)."""
+        product = np.einsum("nd,nd->n", self.left[user], self.right[item])
+        rating = self.mean + self.user_bias[user] + self.item_bias[item] + product
+        return np.asarray(np.clip(rating, *self.scale))
 
 
 class Factors(nn.Module):
@@ -88,22 +116,19 @@ def neighbour_sum(places: Tensor, value: Tensor, shape: tuple[int, int]) -> Tens
     return torch.sparse_coo_tensor(places, value, shape).coalesce()
 
 
-def fit_factors(model: Factors, data: RatingData) -> Predict:
-    """Fit by Adam; keep the step that is best on SELECT (RMSE).
+def fit_factors(model: Factors, data: RatingData, steps: int | None = None) -> RatingFactors:
+    """Fit by Adam.
 
-    Returns:
-        The predictor of that step.
+    Args:
+        model: Trained in place, on the ratings that it was made of.
+        data: Its select ratings end the fit; the step of the best RMSE is kept.
+        steps: So many instead, and the last is kept: no select rating is read.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
-    select = torch.from_numpy(data.select_user.copy()), torch.from_numpy(data.select_item.copy())
-    truth = torch.from_numpy(data.select_rating.copy())
-    low, high = data.scale
     best, best_step, kept = math.inf, 0, copy.deepcopy(model.state_dict())
-    for step in range(MAX_STEPS):
-        if step % EVERY == 0:
-            with torch.no_grad():
-                error = model(*select).clamp(low, high) - truth
-            rmse = float(error.double().square().mean().sqrt())
+    for step in range(MAX_STEPS if steps is None else steps):
+        if steps is None and step % EVERY == 0:
+            rmse = select_rmse(model, data)
             if rmse < best:
                 best, best_step, kept = rmse, step, copy.deepcopy(model.state_dict())
             elif not math.isfinite(rmse) or step - best_step >= PATIENCE:
@@ -111,15 +136,28 @@ def fit_factors(model: Factors, data: RatingData) -> Predict:
         optimizer.zero_grad()
         (model.objective() / len(model.rating)).backward()
         optimizer.step()
-    model.load_state_dict(kept)
+    if steps is None:
+        model.load_state_dict(kept)
     with torch.no_grad():
-        left, right = (side.double().numpy() for side in model.sides())
-    user_bias, item_bias = (
-        bias.detach().double().numpy() for bias in (model.user_bias, model.item_bias)
+        left, right = model.sides()
+    return RatingFactors(
+        mean=model.mean,
+        user_bias=_array(model.user_bias),
+        item_bias=_array(model.item_bias),
+        left=_array(left),
+        right=_array(right),
+        scale=data.scale,
+        steps=best_step if steps is None else steps,
     )
 
-    def predict(user: IntArray, item: IntArray) -> FloatArray:
-        product = np.einsum("nd,nd->n", left[user], right[item])
-        return np.asarray(model.mean + user_bias[user] + item_bias[item] + product)
 
-    return predict
+def _array(tensor: Tensor) -> FloatArray:
+    return np.asarray(tensor.detach().double().numpy())
+
+
+def select_rmse(model: Factors, data: RatingData) -> float:
+    """RMSE of a model, as it is, on the select ratings."""
+    pairs = torch.from_numpy(data.select_user.copy()), torch.from_numpy(data.select_item.copy())
+    with torch.no_grad():
+        error = model(*pairs).clamp(*data.scale) - torch.from_numpy(data.select_rating.copy())
+    return float(error.double().square().mean().sqrt())
