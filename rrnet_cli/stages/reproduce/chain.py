@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
-from rrnet_cli.errors import ResourceError
-from rrnet_cli.evaluation.peers.registry import PEERS
+from rrnet_cli.evaluation.peers.base import Task
 from rrnet_cli.progress import Reporter, SilentReporter
 from rrnet_cli.settings import EvalSettings
 from rrnet_cli.stages.build_graph import build_graph
@@ -17,7 +17,7 @@ from rrnet_cli.stages.reproduce.cases import Case, Options, Preset
 from rrnet_cli.store.artifact import Artifact, Key
 from rrnet_cli.store.store import Outcome, Store
 
-FAST_PEERS = {
+FAST_PEERS: dict[Task, tuple[str, ...]] = {
     "rating": ("bias", "mf"),
     "classification": ("temperature", "knn"),
 }
@@ -127,19 +127,24 @@ class Chain:
 
         return self._step("train", name, [graph], make)
 
-    def peers(self, case: Case, run: int, task: str) -> dict[str, Artifact | None]:
+    def peers(self, case: Case, run: int, task: Task) -> dict[str, Artifact | None]:
         """Every peer of the task on the graph of `plus`, tuned on select.
 
         One whose library is not installed is left out, with a note.
         """
+        # the modules of peers import torch and DGL
+        from rrnet_cli.evaluation.peers.registry import peers as registered
+        from rrnet_cli.stages.peers import run_peers
+
         graph = self.graph(case, run, "plus")
         name = case.graph_name(run, "plus", self.options)
         models: dict[str, Artifact | None] = {}
-        for peer in FAST_PEERS[task] if self.options.fast else PEERS[task]:  # type: ignore[index]
+        for peer in registered(task, FAST_PEERS[task] if self.options.fast else ()):
+            if peer.library and find_spec(peer.library) is None:
+                self._note(f"left out, {peer.library} is not installed: {peer.name}")
+                continue
 
-            def make(peer: str = peer) -> Outcome:
-                from rrnet_cli.stages.peers import run_peers
-
+            def make(peer: str = peer.name) -> Outcome:
                 (outcome,) = run_peers(
                     store=self.store,
                     graph=_ref(graph),
@@ -149,10 +154,7 @@ class Chain:
                 )
                 return outcome
 
-            try:
-                models[peer] = self._step("peers", f"{name}-{peer}", [graph], make)
-            except ResourceError as error:
-                self._note(f"left out: {error.message}")
+            models[peer.name] = self._step("peers", f"{name}-{peer.name}", [graph], make)
         return models
 
     def judge(self, case: Case, label: str, models: Sequence[Artifact | None]) -> Artifact | None:

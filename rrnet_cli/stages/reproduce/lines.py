@@ -9,6 +9,7 @@ from typing import Any
 
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.evaluation.oracle import OracleBound
+from rrnet_cli.evaluation.peers.base import Task
 from rrnet_cli.evaluation.published import Published
 from rrnet_cli.evaluation.reproduction import (
     NOT_RUN,
@@ -114,7 +115,7 @@ def chosen(lines: Sequence[Line], options: Options) -> list[Line]:
     return found
 
 
-def run(chain: Chain, case: Case, task: str, *, all_peers: bool = False) -> Results:
+def run(chain: Chain, case: Case, task: Task, *, all_peers: bool = False) -> Results:
     """Run a case to its evaluations.
 
     Args:
@@ -176,7 +177,7 @@ def comparison(
     )
 
 
-def _peers(chain: Chain, case: Case, task: str) -> dict[str, list[Artifact | None]]:
+def _peers(chain: Chain, case: Case, task: Task) -> dict[str, list[Artifact | None]]:
     """The models of every peer, in the order of the runs; of those that all runs have."""
     peers: dict[str, list[Artifact | None]] = {}
     for number in case.runs:
