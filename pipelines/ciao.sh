@@ -3,6 +3,7 @@
 # users with the items they rated, five units, SGD at 0.01, 500 epochs.
 #
 #   DATA=/path/to/ciao pipelines/ciao.sh
+#   DATA=... BACKBONE=rating-factors PRESETS=plus pipelines/ciao.sh  # SVD++ as the baseline
 #
 # SEEDS are those of the random 80/10/10 split. See common.sh for the other variables.
 set -euo pipefail
@@ -11,10 +12,15 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 need_data ciao
 
 read -ra seeds <<<"${SEEDS:-0 1 2}"
+backbone=${BACKBONE:-rating-bias}
+base=ciao
+if [[ $backbone == rating-factors ]]; then
+  base=ciao-factors
+fi
 
 for seed in "${seeds[@]}"; do
-  graph=ciao-seed$seed
-  rrnet extract ciao --data "$DATA" --split-seed "$seed" --seed "$seed" \
+  graph=$base-seed$seed
+  rrnet extract ciao --data "$DATA" --backbone "$backbone" --split-seed "$seed" --seed "$seed" \
     --name "$graph"
   rrnet build-graph "$graph" --intra links --k-intra-right 0 --inter rated
   for preset in "${presets[@]}"; do
@@ -27,8 +33,8 @@ done
 for preset in "${presets[@]}"; do
   models=()
   for seed in "${seeds[@]}"; do
-    models+=("ciao-seed$seed-$preset")
+    models+=("$base-seed$seed-$preset")
   done
-  keep_as "ciao-$preset"
-  rrnet eval "${models[@]}" --name "ciao-$preset" "${keep[@]}"
+  keep_as "$base-$preset"
+  rrnet eval "${models[@]}" --name "$base-$preset" "${keep[@]}"
 done

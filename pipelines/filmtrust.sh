@@ -4,6 +4,7 @@
 # 0.01, at most 500 epochs: 60 without a better RMSE on validation end a run, whose best is kept.
 #
 #   DATA=/path/to/filmtrust pipelines/filmtrust.sh
+#   DATA=... BACKBONE=rating-factors PRESETS=plus pipelines/filmtrust.sh  # SVD++ as the baseline
 #
 # SEEDS are those of the random 80/10/10 split. See common.sh for the other variables.
 set -euo pipefail
@@ -12,14 +13,19 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 need_data filmtrust
 
 read -ra seeds <<<"${SEEDS:-0 1 2 3 4}"
+backbone=${BACKBONE:-rating-bias}
+base=filmtrust
+if [[ $backbone == rating-factors ]]; then
+  base=filmtrust-factors
+fi
 paper_inter=all
 if [[ ${FAST:-0} == 1 ]]; then
   paper_inter=rated
 fi
 
 for seed in "${seeds[@]}"; do
-  graph=filmtrust-seed$seed
-  rrnet extract filmtrust --data "$DATA" --split-seed "$seed" --seed "$seed" \
+  graph=$base-seed$seed
+  rrnet extract filmtrust --data "$DATA" --backbone "$backbone" --split-seed "$seed" --seed "$seed" \
     --name "$graph"
   for preset in "${presets[@]}"; do
     if [[ $preset == paper ]]; then inter=$paper_inter; else inter=rated; fi
@@ -34,8 +40,8 @@ done
 for preset in "${presets[@]}"; do
   models=()
   for seed in "${seeds[@]}"; do
-    models+=("filmtrust-seed$seed-$preset")
+    models+=("$base-seed$seed-$preset")
   done
-  keep_as "filmtrust-$preset"
-  rrnet eval "${models[@]}" --name "filmtrust-$preset" "${keep[@]}"
+  keep_as "$base-$preset"
+  rrnet eval "${models[@]}" --name "$base-$preset" "${keep[@]}"
 done

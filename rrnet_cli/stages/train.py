@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from rrnet_cli.store.store import Outcome, Store
 
 _WEIGHTS = "model.safetensors"
+_LATER_SETTINGS = ("schedule", "average", "attributes", "refit_prior", "refits")
+"""Settings that came after the first models; their defaults are what was done before."""
+
 _SCALE = TypeAdapter(tuple[float | None, float | None])
 _FACTS = TypeAdapter(dict[str, float])
 
@@ -94,10 +97,15 @@ def train(
 
 
 def _params(settings: TrainSettings) -> dict[str, Any]:
-    """All settings; `refits` only where given: models trained before it came keep their version."""
+    """All settings; later ones only where they are used, so that earlier models keep their version.
+
+    Stored models are read back with the defaults in place of what is left out.
+    """
     params = settings.model_dump(mode="json")
-    if settings.refits is None:
-        del params["refits"]
+    default = TrainSettings.model_fields
+    for name in _LATER_SETTINGS:
+        if getattr(settings, name) == default[name].default:
+            del params[name]
     return params
 
 

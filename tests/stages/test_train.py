@@ -91,6 +91,16 @@ def test_scores_are_those_of_the_chosen_epoch(store: Store, preset: dict[str, ob
     assert best.target.mean() == pytest.approx(model.manifest.summary["best"]["select_top1"])
 
 
+def test_later_settings_are_recorded_only_where_they_are_used(store: Store) -> None:
+    """Models that were trained before these settings came are still found."""
+    later = {"schedule", "average", "attributes", "refit_prior", "refits"}
+    assert not later & set(run(store, TrainSettings(epochs=1)).artifact.manifest.params)
+    settings = TrainSettings(epochs=1, schedule="cosine", refits=3)
+    model = run(store, settings).artifact
+    assert later & set(model.manifest.params) == {"schedule", "refits"}
+    assert TrainSettings.model_validate(model.manifest.params) == settings
+
+
 def test_scores_of_ratings_are_on_the_scale(store: Store) -> None:
     model = run(store, graph="ratings").artifact
     scores = score(store, model)

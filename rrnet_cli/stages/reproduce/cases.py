@@ -8,7 +8,7 @@ recipes is said here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -71,6 +71,8 @@ class Case:
         data, baseline: Settings of `extract` beside the recipe's.
         paper: Settings of `train` beside the recipe's, under `paper`.
         inter: Inter-edges by preset, where each preset has a graph of its own.
+        presets: Which are trained on it, of those that are asked for.
+        peers: Whether other methods are run on it.
     """
 
     name: str
@@ -81,6 +83,8 @@ class Case:
     baseline: Mapping[str, object] = field(default_factory=dict)
     paper: Mapping[str, object] = field(default_factory=dict)
     inter: Mapping[Preset, Literal["topk", "rated", "all"]] = field(default_factory=dict)
+    presets: tuple[Preset, ...] = PRESETS
+    peers: bool = True
 
     @property
     def folder(self) -> str:
@@ -189,4 +193,18 @@ def ciao(options: Options, *, core: bool = False) -> Case:
         vary="seed",
         runs=options.chosen_seeds(3),
         data={"core_users": 3, "core_items": 9} if core else {},
+    )
+
+
+def with_factors(case: Case) -> Case:
+    """A case of ratings on the stronger baseline.
+
+    `paper` does not read the prior of a rating and peers do not either: both are as they were.
+    """
+    return replace(
+        case,
+        name=f"{case.name}-factors",
+        baseline={"backbone": "rating-factors"},
+        presets=("plus",),
+        peers=False,
     )

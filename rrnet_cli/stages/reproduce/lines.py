@@ -125,7 +125,7 @@ def run(chain: Chain, case: Case, task: Task, *, all_peers: bool = False) -> Res
         all_peers: Judge every peer on test, not only the one that is best on select.
     """
     judged: dict[str, Artifact | None] = {}
-    for preset in chain.options.presets:
+    for preset in (preset for preset in chain.options.presets if preset in case.presets):
         graphs = [chain.graph(case, number, preset) for number in case.runs]
         models = [
             chain.model(graph, case, number, preset)
@@ -133,7 +133,7 @@ def run(chain: Chain, case: Case, task: Task, *, all_peers: bool = False) -> Res
         ]
         judged[preset] = chain.judge(case, preset, models)
     best = None
-    if chain.options.peers:
+    if chain.options.peers and case.peers:
         peers = _peers(chain, case, task)
         if any(None in models for models in peers.values()):
             chosen_peers: Sequence[str] = list(peers) if all_peers else ()

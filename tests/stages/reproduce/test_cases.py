@@ -14,13 +14,13 @@ from rrnet_cli.settings import PLUS, ExtractSettings, GraphSettings, TrainSettin
 from rrnet_cli.stages.reproduce import sweeps, table1, table2
 from rrnet_cli.stages.reproduce.cases import (
     LIMITS,
-    PRESETS,
     Case,
     Options,
     ciao,
     filmtrust,
     picture,
     sound,
+    with_factors,
 )
 from tests.e2e.test_pipelines import recorded
 
@@ -35,11 +35,11 @@ def stages(case: Case, options: Options) -> dict[tuple[str, str], object]:
     for run in case.runs:
         name = case.run_name(run, options)
         found["extract", name] = case.extract(run, options)
-        for preset in PRESETS:
+        for preset in case.presets:
             graph = case.graph_name(run, preset, options)
             found["build-graph", graph] = case.graph(preset, options)
             found["train", f"{name}-{preset}"] = case.train(preset, run, options)
-    found |= {("eval", f"{case.joint_name(options)}-{preset}"): None for preset in PRESETS}
+    found |= {("eval", f"{case.joint_name(options)}-{preset}"): None for preset in case.presets}
     return found
 
 
@@ -79,6 +79,7 @@ def of_table(module: object, name: str) -> Case:
     return line.case
 
 
+FACTORS = {"BACKBONE": "rating-factors", "PRESETS": "plus"}
 PAIRS = [
     ("esc10", {}, of_table(table1, "esc10-logmel")),
     ("esc10", {"BACKBONE": "envnet", "EPOCHS": "150"}, of_table(table1, "esc10-envnet")),
@@ -90,6 +91,8 @@ PAIRS = [
     ("cifar100", {"BACKBONE": "resnet50"}, of_table(table2, "cifar100-resnet50")),
     ("filmtrust", {}, filmtrust(OPTIONS)),
     ("ciao", {}, ciao(OPTIONS)),
+    ("filmtrust", FACTORS, with_factors(filmtrust(OPTIONS))),
+    ("ciao", FACTORS, with_factors(ciao(OPTIONS))),
 ]
 
 
