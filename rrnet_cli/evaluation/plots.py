@@ -18,6 +18,8 @@ _MOST_NAMED_CLASSES = 50
 _MOST_NUMBERED_CLASSES = 15
 """With more classes names, or counts in the cells, would not be legible."""
 
+_MOST_PANELS_A_ROW = 4
+
 
 def confusion(
     path: Path, matrices: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str], title: str
@@ -122,6 +124,52 @@ def rating_reliability(path: Path, tables: Mapping[str, Mapping[str, Any]], titl
         ("mean predicted rating", "mean true rating"),
         limits,
     )
+
+
+def trials(
+    path: Path,
+    panels: Sequence[tuple[str, Sequence[Any], bool]],
+    metric: tuple[str, Sequence[float]],
+    chosen: Sequence[bool],
+    title: str,
+) -> None:
+    """The trials of a sweep: one panel a setting that was varied, one point a trial.
+
+    Args:
+        path: PNG to write.
+        panels: Name of a setting, its value in each trial, whether its axis is logarithmic. Values
+            that are not all numbers are names, in the order in which they come.
+        metric: Column name and value of the metric on the select split; NaN is left out.
+        chosen: Whether a trial is one of the chosen setting; these are ringed.
+        title: Over all.
+    """
+    columns = min(len(panels), _MOST_PANELS_A_ROW)
+    rows = -(-len(panels) // columns)
+    figure = _figure(1.0 + 4.2 * columns, 0.8 + 3.2 * rows, title)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    ringed, figures = np.asarray(chosen, bool), np.asarray(metric[1], np.float64)
+    for axis, (name, values, log) in zip(axes, panels, strict=False):
+        if not all(isinstance(value, int | float) for value in values):
+            names = list(dict.fromkeys(map(str, values)))
+            places = np.array([names.index(str(value)) for value in values], np.float64)
+            axis.set_xticks(range(len(names)), names)
+            axis.margins(x=0.2)
+        else:
+            places = np.asarray(values, np.float64)
+            axis.set_xscale("log" if log else "linear")
+        axis.scatter(places, figures, s=18, color=SIDES[1][2], alpha=0.7)
+        axis.scatter(
+            places[ringed], figures[ringed], s=90, facecolors="none", edgecolors="black",
+            label="chosen",
+        )  # fmt: skip
+        axis.set_xlabel(name)
+        axis.grid(alpha=0.3)
+    for axis in axes[::columns]:
+        axis.set_ylabel(_axis_name(metric[0]))
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    axes[0].legend(fontsize="small")
+    _save(figure, path)
 
 
 def _calibration(
