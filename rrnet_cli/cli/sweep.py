@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -75,10 +75,12 @@ def sweep(
     store = session.store()
     source = store.resolve("graph", graph)
     flags = {"preset": preset, "seed": seed}
+    # equal ones once: 0.1 and 0.10 are two texts of one setting
     candidates = dict.fromkeys(
         train_settings(source, config=config, sets=sets or (), flags=flags, trial=trial)
         for trial in search.trials(space)
     )
+    session.reporter.note(f"{len(candidates)} different trials")
     outcome = run(
         space,
         [Trial(settings, train_options(settings, source)) for settings in candidates],
@@ -92,7 +94,8 @@ def sweep(
     artifact = outcome.artifact
     if outcome.cached:
         session.reporter.note(f"cached: {artifact.ref}")
-    summary, rows = artifact.manifest.summary, artifact.table(TRIALS).to_pylist()
+    summary: Any = artifact.manifest.summary
+    rows = artifact.table(TRIALS).to_pylist()
     session.emit(
         {
             "artifact": str(artifact.ref),

@@ -166,27 +166,27 @@ def _rows(
     settings: SweepSettings, trials: Sequence[Trial], keys: Sequence[Key], store: Store
 ) -> list[dict[str, Any]]:
     """One mapping a trial, with the same columns in all."""
+    figures = [_figures(model) if (model := store.find(key)) else None for key in keys]
+    absent = {
+        name: -1 if isinstance(value, int) else float("nan")
+        for name, value in next(filter(None, figures)).items()
+    }
     numbers: dict[TrainSettings, int] = {}
     rows = []
-    for number, (trial, key) in enumerate(zip(trials, keys, strict=True), 1):
+    for number, (trial, key, reached) in enumerate(zip(trials, keys, figures, strict=True), 1):
         seedless = trial.settings.model_copy(update={SEED: 0})
-        model = store.find(key)
         rows.append(
             {
                 "trial": number,
                 "setting": numbers.setdefault(seedless, len(numbers) + 1),
                 **{name: _plain(getattr(trial.settings, name)) for name in varied(settings)},
                 "seed": trial.settings.seed,
-                **(_figures(model) if model else {}),
-                "status": DONE if model else DIVERGED,
-                "model": str(key.ref) if model else "",
+                **(reached or absent),
+                "status": DONE if reached else DIVERGED,
+                "model": str(key.ref) if reached else "",
             }
         )
-    figures = next(_figures(model) for key in keys if (model := store.find(key)))
-    nothing = {
-        name: -1 if isinstance(value, int) else float("nan") for name, value in figures.items()
-    }
-    return [{**row, **{n: row.get(n, absent) for n, absent in nothing.items()}} for row in rows]
+    return rows
 
 
 def _figures(model: Artifact) -> dict[str, Any]:
@@ -214,9 +214,7 @@ def _write(
     chosen = [row["setting"] == best.number for row in rows]
     winners = [trial for trial, mine in zip(trials, chosen, strict=True) if mine]
     commands = [
-        " ".join(
-            ["rrnet", "train", str(graph.ref), *each.options, "--seed", str(each.settings.seed)]
-        )
+        " ".join(["rrnet train", str(graph.ref), *each.options, f"--seed {each.settings.seed}"])
         for each in winners
     ]
     metric = metrics_of(rows)[0]

@@ -86,11 +86,11 @@ def trials(sweep: SweepSettings) -> list[tuple[str, ...]]:
     Returns:
         One tuple of ``key=value`` a trial; without seeds in the grid no trial names one.
     """
-    seeds = [(f"{SEED}={seed}",) for seed in sweep.grid.get(SEED, ())] or [()]
+    seeds: list[tuple[str, ...]] = [(f"{SEED}={seed}",) for seed in sweep.grid.get(SEED, ())]
     return [
         (*(f"{key}={text}" for key, text in setting.items()), *seed)
         for setting in settings_to_try(sweep)
-        for seed in seeds
+        for seed in seeds or [()]
     ]
 
 
