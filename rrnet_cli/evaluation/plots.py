@@ -6,6 +6,7 @@ Every function takes the plain values that stand in `metrics.json`, so each plot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,24 @@ _MOST_NUMBERED_CLASSES = 15
 """With more classes names, or counts in the cells, would not be legible."""
 
 _MOST_PANELS_A_ROW = 4
+_MOST_TICKS = 6
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One setting in the plot of a sweep.
+
+    Attributes:
+        name: Of the setting.
+        values: In each trial. Unless all are numbers they are names, in the order they come in.
+        log: Whether the axis of numbers is logarithmic.
+        listed: Whether the values are those of a list, which are the ticks then.
+    """
+
+    name: str
+    values: Sequence[Any]
+    log: bool = False
+    listed: bool = True
 
 
 def confusion(
@@ -128,7 +147,7 @@ def rating_reliability(path: Path, tables: Mapping[str, Mapping[str, Any]], titl
 
 def trials(
     path: Path,
-    panels: Sequence[tuple[str, Sequence[Any], bool]],
+    panels: Sequence[Panel],
     metric: tuple[str, Sequence[float]],
     chosen: Sequence[bool],
     title: str,
@@ -137,8 +156,7 @@ def trials(
 
     Args:
         path: PNG to write.
-        panels: Name of a setting, its value in each trial, whether its axis is logarithmic. Values
-            that are not all numbers are names, in the order in which they come.
+        panels: One a setting.
         metric: Column name and value of the metric on the select split; NaN is left out.
         chosen: Whether a trial is one of the chosen setting; these are ringed.
         title: Over all.
@@ -148,21 +166,14 @@ def trials(
     figure = _figure(1.0 + 4.2 * columns, 0.8 + 3.2 * rows, title)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     ringed, figures = np.asarray(chosen, bool), np.asarray(metric[1], np.float64)
-    for axis, (name, values, log) in zip(axes, panels, strict=False):
-        if not all(isinstance(value, int | float) for value in values):
-            names = list(dict.fromkeys(map(str, values)))
-            places = np.array([names.index(str(value)) for value in values], np.float64)
-            axis.set_xticks(range(len(names)), names)
-            axis.margins(x=0.2)
-        else:
-            places = np.asarray(values, np.float64)
-            axis.set_xscale("log" if log else "linear")
+    for axis, panel in zip(axes, panels, strict=False):
+        places = _places(axis, panel)
         axis.scatter(places, figures, s=18, color=SIDES[1][2], alpha=0.7)
         axis.scatter(
             places[ringed], figures[ringed], s=90, facecolors="none", edgecolors="black",
             label="chosen",
         )  # fmt: skip
-        axis.set_xlabel(name)
+        axis.set_xlabel(panel.name)
         axis.grid(alpha=0.3)
     for axis in axes[::columns]:
         axis.set_ylabel(_axis_name(metric[0]))
@@ -214,6 +225,22 @@ def _figure(width: float, height: float, title: str) -> Any:
 def _save(figure: Any, path: Path) -> None:
     # without matplotlib's own stamp the bytes depend on the picture alone
     figure.savefig(path, dpi=110, format="png", metadata={"Software": None})
+
+
+def _places(axis: Any, panel: Panel) -> np.ndarray[Any, Any]:
+    """Where a panel's values stand on its x axis, which gets its scale and ticks."""
+    distinct = list(dict.fromkeys(panel.values))
+    if not all(isinstance(value, int | float) for value in distinct):
+        axis.set_xticks(range(len(distinct)), distinct)
+        axis.margins(x=0.2)
+        return np.array([distinct.index(value) for value in panel.values], np.float64)
+    axis.set_xscale("log" if panel.log else "linear")
+    if panel.listed:
+        axis.set_xticks(distinct, [f"{value:g}" for value in distinct])
+        axis.set_xticks([], minor=True)
+    elif not panel.log:
+        axis.locator_params(axis="x", nbins=_MOST_TICKS)
+    return np.asarray(panel.values, np.float64)
 
 
 def _name_classes(axis: Any, classes: Sequence[str]) -> None:

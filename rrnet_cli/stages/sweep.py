@@ -245,16 +245,15 @@ def _write(
     )
 
 
-def _panel(
-    settings: SweepSettings, rows: Sequence[Mapping[str, Any]], key: str
-) -> tuple[str, list[Any], bool]:
+def _panel(settings: SweepSettings, rows: Sequence[Mapping[str, Any]], key: str) -> plots.Panel:
     """One panel of the plot: numbers, or names where a value is none."""
     values = [row[key] for row in rows]
     if not all(_is_number(value) for value in values):
-        return key, [format_value(value) for value in values], False
+        return plots.Panel(key, [format_value(value) for value in values])
     if key in settings.ranges:
-        return key, values, settings.ranges[key].log
-    return key, values, min(values) > 0 and max(values) >= _LOG_SPAN * min(values)
+        return plots.Panel(key, values, log=settings.ranges[key].log, listed=False)
+    wide = min(values) > 0 and max(values) >= _LOG_SPAN * min(values)
+    return plots.Panel(key, values, log=wide)
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> pa.Array:
