@@ -236,10 +236,14 @@ def _places(axis: Any, panel: Panel) -> np.ndarray[Any, Any]:
         return np.array([distinct.index(value) for value in panel.values], np.float64)
     axis.set_xscale("log" if panel.log else "linear")
     if panel.listed:
-        axis.set_xticks(distinct, [f"{value:g}" for value in distinct])
-        axis.set_xticks([], minor=True)
-    elif not panel.log:
+        axis.set_xticks(distinct)
+    elif panel.log:
+        wide = max(distinct) > 100 * min(distinct)
+        axis.locator_params(axis="x", subs=(1.0,) if wide else (1.0, 2.0, 5.0))
+    else:
         axis.locator_params(axis="x", nbins=_MOST_TICKS)
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("")
     return np.asarray(panel.values, np.float64)
 
 

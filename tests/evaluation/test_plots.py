@@ -34,12 +34,24 @@ def draw(kind, path, gain=1.0):
         plots.reliability(path, class_run(gain=gain).detail("abcd")["reliability"], "T")
     elif kind == "ratings":
         plots.rating_reliability(path, rating_run(gain=gain / 2).detail()["reliability"], "T")
+    elif kind == "trials":
+        panels = [
+            plots.Panel("lr", [0.001, 0.02, 0.3], log=True, listed=False),
+            plots.Panel("wide", [1e-6, 0.02, 1.0], log=True, listed=False),
+            plots.Panel("dropout", [0.1, 0.25, 0.33], listed=False),
+            plots.Panel("hidden", [8, 16, 128], log=True),
+            plots.Panel("patience", ["null", "30", "null"]),
+        ]
+        metric = ("select_top1", [0.5, float("nan"), 0.5 + gain / 4])
+        plots.trials(path, panels, metric, [False, False, True], "T")
     else:
         shifted = [(value or 0) + gain for value in HISTORY["loss"]]
         plots.curves(path, [("fold 1", HISTORY), ("fold 2", HISTORY | {"loss": shifted})], "T")
 
 
-@pytest.mark.parametrize("kind", ["confusion", "many", "reliability", "ratings", "curves"])
+@pytest.mark.parametrize(
+    "kind", ["confusion", "many", "reliability", "ratings", "curves", "trials"]
+)
 def test_a_plot_depends_on_its_data_and_on_nothing_else(kind, tmp_path):
     paths = [tmp_path / f"{index}.png" for index in range(3)]
     for path, gain in zip(paths, (1.0, 1.0, 0.0), strict=True):
