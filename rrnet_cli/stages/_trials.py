@@ -106,6 +106,8 @@ def _in_processes(
     try:
         with _deaf_children():
             futures = {pool.submit(_train_in_child, job, place): job for job in jobs}
+            # the pool sees deaths only of processes that were there when it last got something
+            pool.submit(os.getpid)
         for future in as_completed(futures):
             done(futures[future], future.result())
     except BaseException as error:
