@@ -74,7 +74,8 @@ def run(
 
 
 def figures(store: Store, row: dict[str, Any]) -> dict[str, Any]:
-    return store.resolve(None, row["model"]).manifest.summary["best"]  # type: ignore[return-value]
+    best: Any = store.resolve(None, row["model"]).manifest.summary["best"]
+    return {name: best[name] for name in ("select_top1", "select_nll")}
 
 
 def weights(store: Store) -> dict[str, str]:
