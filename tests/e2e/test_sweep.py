@@ -9,12 +9,13 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.conftest import COMMAND, ROOT, hear_interrupts, run_command
+from tests.conftest import COMMAND, ROOT, Result, hear_interrupts, run_command
 
 SWEEP = ("sweep", "--grid", "epochs=3,250", "--grid", "seed=0,1", "--jobs", "2")
 
@@ -126,9 +127,9 @@ def test_a_cached_sweep_prints_the_same_table(store: Path) -> None:
     ],
 )
 def test_a_wrong_sweep_is_refused_in_one_line(
-    store: Path, options: tuple[str, ...], message: str
+    store: Path, invoke: Callable[..., Result], options: tuple[str, ...], message: str
 ) -> None:
-    result = run_command("sweep", *options, cwd=store.parent)
+    result = invoke("sweep", *options)
     assert (result.code, result.out) == (2, "")
     assert len(result.error_lines) == 1 and message in result.err
     assert not list(store.glob("model/*-sweep"))
