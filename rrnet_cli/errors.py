@@ -2,6 +2,7 @@
 
 RRNetError (1)
 ├── ConfigError (2)            usage or configuration
+│   └── DivergedError          a training whose loss is no number any more
 ├── InputError (3)             bad input data
 ├── UpstreamError (4)          an artifact that a stage needs
 │   ├── ArtifactMissingError   not there, or incomplete
@@ -34,6 +35,10 @@ class ConfigError(RRNetError):
     """A wrong flag, an unknown or ill-typed key of a configuration, an impossible choice."""
 
     exit_code = 2
+
+
+class DivergedError(ConfigError):
+    """A training under settings that made its loss NaN or infinite."""
 
 
 class InputError(RRNetError):

@@ -238,6 +238,26 @@ PLUS: dict[str, object] = {
 """What `--preset plus` changes against the paper; each is a switch of its own."""
 
 
+class RangeSettings(Settings):
+    """The values that a search at random draws from: uniform, or uniform in the logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = Field(False, description="Draw whole numbers.")
+
+
+class SweepSettings(Settings):
+    """Command `sweep`: which settings of stage `train` are tried; values are texts of `--set`."""
+
+    grid: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    ranges: dict[str, RangeSettings] = Field(default_factory=dict)
+    trials: Positive | None = Field(
+        None, description="So many settings are drawn at random; unset: the whole grid."
+    )
+    seed: int = Field(0, ge=0, description="Of the draws.")
+
+
 class EvalSettings(Settings):
     """Stage `eval`."""
 

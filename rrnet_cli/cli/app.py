@@ -29,6 +29,9 @@ COMMANDS = {
         heavy=True,
     ),
     "train": Entry("rrnet_cli.cli.train:train", "Train RR-Net on a graph.", heavy=True),
+    "sweep": Entry(
+        "rrnet_cli.cli.sweep:sweep", "Choose settings of training on validation.", heavy=True
+    ),
     "peers": Entry(
         "rrnet_cli.cli.peers:peers", "Run other methods on a graph, to compare with.", heavy=True
     ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ def resolve(
     flags: Mapping[str, object | None] | None = None,
     section: str,
     presets: Mapping[str, Mapping[str, object]] | None = None,
+    trial: Sequence[str] = (),
 ) -> SettingsT:
     """Merge the layers and validate the result.
 
@@ -54,6 +56,7 @@ def resolve(
         flags: Dotted key to value; None means that the flag was not given.
         section: Name of the stage in a file of several stages and in messages.
         presets: Overrides by the value of the key ``preset``, wherever that was set.
+        trial: More assignments as `sets`, after them: what one trial of a sweep varies.
 
     Returns:
         The validated settings.
@@ -69,6 +72,7 @@ def resolve(
     if config is not None:
         given |= _from_file(config, section, keys, problems)
     given |= _from_sets(sets, keys, problems)
+    given |= _from_sets(trial, keys, problems, "the sweep")
     flags_given = {key: value for key, value in (flags or {}).items() if value is not None}
     given |= {
         key: (_as_field(keys.get(key), value), "--" + key.rpartition(".")[2].replace("_", "-"))
@@ -111,22 +115,27 @@ def _from_file(
     return _flatten(document, keys, path.name, problems)
 
 
-def _from_sets(sets: Sequence[str], keys: Mapping[str, FieldInfo], problems: list[str]) -> _Flat:
+def _from_sets(
+    sets: Sequence[str],
+    keys: Mapping[str, FieldInfo],
+    problems: list[str],
+    origin: str = "--set",
+) -> _Flat:
     flat: _Flat = {}
     for assignment in sets:
         key, equals, text = assignment.partition("=")
         key = key.strip()
         if not equals or not key:
-            problems.append(f"--set {assignment}: expected KEY=VALUE, e.g. lr=0.01")
+            problems.append(f"{origin} {assignment}: expected KEY=VALUE, e.g. lr=0.01")
         elif key not in keys:
-            problems.append(_unknown(key, keys, "--set"))
+            problems.append(_unknown(key, keys, origin))
         else:
             try:
-                value = strict_yaml.parse(text, f"--set {key}")
+                value = strict_yaml.parse(text, f"{origin} {key}")
             except ConfigError as error:
                 problems.append(error.message)
                 continue
-            flat[key] = (_as_field(keys[key], value), "--set")
+            flat[key] = (_as_field(keys[key], value), origin)
     return flat
 
 
@@ -175,13 +184,13 @@ def _leaves(
 
 
 def _as_field(field: FieldInfo | None, value: object) -> object:
-    """``intra,inter`` for a field that is a tuple; anything else unchanged."""
+    """``intra,inter`` or ``intra+inter`` for a field that is a tuple; anything else unchanged."""
     if (
         field is not None
         and isinstance(value, str)
         and typing.get_origin(field.annotation) is tuple
     ):
-        return [part.strip() for part in value.split(",")]
+        return [part.strip() for part in re.split(r"[,+]", value)]
     return value
 
 

@@ -155,7 +155,7 @@ def _emit_plan(session: Session, chain: Chain) -> None:
 
 
 def _emit_page(session: Session, page: Reproduction, out: Path) -> None:
-    from rrnet_cli.evaluation import plots
+    from rrnet_cli.evaluation import sweep_plots
     from rrnet_cli.evaluation.results import write_text
 
     text = page.markdown()
@@ -164,7 +164,7 @@ def _emit_page(session: Session, page: Reproduction, out: Path) -> None:
     write_text(files[1], page.csv())
     if page.panels:
         files.append(out / f"{page.target}.png")
-        plots.swept(files[2], page.panels, page.title)
+        sweep_plots.swept(files[2], page.panels, page.title)
     session.reporter.note(f"written: {', '.join(map(str, files))}")
     session.emit(
         {

@@ -51,24 +51,19 @@ def train(
     from rrnet_cli import runtime
 
     runtime.prepare()
-    from rrnet_cli.cli.parameters import resolve
-    from rrnet_cli.recipes import load_recipe
-    from rrnet_cli.settings import PLUS, TrainSettings
+    from rrnet_cli.cli.train_settings import train_settings
     from rrnet_cli.stages.train import train as run
 
     session = ctx.obj
     store = session.store()
     source = store.resolve("graph", graph)
-    recipe_name = source.manifest.summary.get("recipe")
-    recipe = load_recipe(recipe_name) if recipe_name else None
-    settings = resolve(
-        TrainSettings,
-        recipe.train if recipe else None,
+    settings = train_settings(
+        source,
         config=config,
         sets=sets or (),
         flags={
             "preset": preset,
-            "units": tuple(part.strip() for part in units.split(",")) if units else None,
+            "units": units,
             "hidden": hidden,
             "optimizer": optimizer,
             "lr": lr,
@@ -79,8 +74,6 @@ def train(
             "objective": objective,
             "seed": seed,
         },
-        section="train",
-        presets={"paper": {}, "plus": {**PLUS, **(recipe.plus if recipe else {})}},
     )
     outcome = run(
         settings,

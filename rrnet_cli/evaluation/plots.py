@@ -34,7 +34,7 @@ def confusion(
     named = num <= _MOST_NAMED_CLASSES
     side = min(max(3.5, 0.42 * num), 9.0) if named else 6.0
     labels = 0.09 * max(map(len, classes)) if named else 0.0
-    figure = _figure(2 * side + labels + 1.8, side + labels + 1.3, title)
+    figure = new_figure(2 * side + labels + 1.8, side + labels + 1.3, title)
     axes = figure.subplots(1, 2, sharey=True)
     image = None
     for axis, (key, name, _) in zip(axes, SIDES, strict=True):
@@ -49,7 +49,7 @@ def confusion(
             _number_cells(axis, counts, share)
     axes[0].set_ylabel("true class")
     figure.colorbar(image, ax=list(axes), label="share of the true class", shrink=0.8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def curves(
@@ -63,7 +63,7 @@ def curves(
         title: Over all.
     """
     names = [name for name in histories[0][1] if name != "epoch"]
-    figure = _figure(1.0 + 4.2 * len(names), 3.8, title)
+    figure = new_figure(1.0 + 4.2 * len(names), 3.8, title)
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for axis, name in zip(panels, names, strict=True):
         for label, columns in histories:
@@ -76,12 +76,12 @@ def curves(
                 marker="." if len(values) < 3 else "",
             )
         axis.set_xlabel("epoch")
-        axis.set_ylabel(_axis_name(name))
-        axis.set_title(_axis_name(name))
+        axis.set_ylabel(axis_name(name))
+        axis.set_title(axis_name(name))
         axis.grid(alpha=0.3)
     if 1 < len(histories) <= 12:
         panels[-1].legend(fontsize="small")
-    _save(figure, path)
+    save(figure, path)
 
 
 def reliability(path: Path, tables: Mapping[str, Mapping[str, Any]], title: str) -> None:
@@ -124,31 +124,6 @@ def rating_reliability(path: Path, tables: Mapping[str, Mapping[str, Any]], titl
     )
 
 
-def swept(path: Path, panels: Sequence[Mapping[str, Any]], title: str) -> None:
-    """A metric against a setting: one panel a data set, one line a method.
-
-    Args:
-        path: PNG to write.
-        panels: Each `title`, `xlabel`, `ylabel` and `lines`: `name`, `x`, `y` and `std`, whose
-            None are left out; a line may be `level` (the same for every x).
-        title: Over all.
-    """
-    figure = _figure(1.0 + 4.4 * len(panels), 4.0, title)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axis, panel in zip(axes, panels, strict=True):
-        for line in panel["lines"]:
-            spread = [0.0 if std is None else std for std in line["std"]]
-            style = {"linestyle": "--", "color": "#7f7f7f"} if line["level"] else {"marker": "o"}
-            axis.errorbar(
-                line["x"], line["y"], spread, label=line["name"], capsize=3, linewidth=1.2, **style
-            )
-        axis.set(title=panel["title"], xlabel=panel["xlabel"], ylabel=panel["ylabel"])
-        axis.set_xticks(sorted({x for line in panel["lines"] for x in line["x"]}))
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize="small")
-    _save(figure, path)
-
-
 def _calibration(
     path: Path,
     tables: Mapping[str, Mapping[str, Any]],
@@ -157,7 +132,7 @@ def _calibration(
     labels: tuple[str, str],
     limits: tuple[float, float],
 ) -> None:
-    figure = _figure(5.6, 6.2, title)
+    figure = new_figure(5.6, 6.2, title)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot(limits, limits, color="black", linewidth=0.8, linestyle="--", label="perfect")
     # the baseline is the wider line, so that it shows where RR-Net lies on it
@@ -173,10 +148,11 @@ def _calibration(
     lower.set(xlabel=labels[0], ylabel="share of instances", ylim=(0.0, None))
     for axis in (upper, lower):
         axis.grid(alpha=0.3)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _figure(width: float, height: float, title: str) -> Any:
+def new_figure(width: float, height: float, title: str) -> Any:
+    """An empty figure, in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -188,7 +164,8 @@ def _figure(width: float, height: float, title: str) -> Any:
     return figure
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Write a PNG."""
     # without matplotlib's own stamp the bytes depend on the picture alone
     figure.savefig(path, dpi=110, format="png", metadata={"Software": None})
 
@@ -214,7 +191,8 @@ def _number_cells(axis: Any, counts: np.ndarray[Any, Any], share: np.ndarray[Any
         )
 
 
-def _axis_name(column: str) -> str:
+def axis_name(column: str) -> str:
+    """What a column of a history is called on an axis."""
     known = {
         "loss": "training loss",
         "select_top1": "validation top-1",

@@ -42,7 +42,7 @@ class Reproduction:
         title: Heading of the page.
         sections: Its tables.
         records: The same figures one by one, columns `CSV_COLUMNS`.
-        panels: What is drawn, as `plots.swept` takes it; none for tables.
+        panels: What is drawn, as `sweep_plots.swept` takes it; none for tables.
         notes: Below the tables.
         sources: The evaluations or features behind the figures.
         fast: Whether the figures mean nothing.

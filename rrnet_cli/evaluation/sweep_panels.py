@@ -1,4 +1,4 @@
-"""The curves of a swept setting, as plain values: what `plots.swept` draws."""
+"""The curves of a swept setting, as plain values: what `sweep_plots.swept` draws."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rrnet_cli.evaluation.reproduction import ResultLine
 
 
 def sweep_panels(lines: Sequence[ResultLine], label: str) -> list[dict[str, Any]]:
-    """What `plots.swept` draws of a sweep: a panel a data set that has figures, ours or printed."""
+    """What `sweep_plots.swept` draws: a panel a data set that has figures, ours or printed."""
     panels = []
     for data in dict.fromkeys(line.data for line in lines):
         mine = [line for line in lines if line.data == data and line.setting]

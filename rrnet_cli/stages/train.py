@@ -68,20 +68,15 @@ def train(
         The model artifact: `model.safetensors`, `history.parquet`.
 
     Raises:
-        ConfigError: Settings that do not fit the graph, or a loss that became NaN.
+        ConfigError: Settings that do not fit the graph.
+        DivergedError: A loss that became NaN or infinite.
         ResourceError: A device that is not to be had.
     """
     check_device(device)
     source = store.resolve("graph", graph)
     features = store.resolve("features", str(source.manifest.inputs["features"]))
     _check(settings, features)
-    key = Key(
-        kind="model",
-        name=name or f"{source.ref.name}-{settings.preset}{'' if settings.units else '-no-units'}",
-        params=_params(settings),
-        inputs={"graph": source.ref, "features": features.ref},
-        data=None,
-    )
+    key = model_key(settings, source, features, name)
 
     def build(draft: Draft) -> None:
         problem = load_problem(source, features, settings)
@@ -94,6 +89,19 @@ def train(
         _write(draft, network, progress, features)
 
     return store.materialise(key, build, force=force)
+
+
+def model_key(
+    settings: TrainSettings, graph: Artifact, features: Artifact, name: str | None = None
+) -> Key:
+    """The key of the model that training gives; its name is `<graph name>-<preset>` by default."""
+    return Key(
+        kind="model",
+        name=name or f"{graph.ref.name}-{settings.preset}{'' if settings.units else '-no-units'}",
+        params=_params(settings),
+        inputs={"graph": graph.ref, "features": features.ref},
+        data=None,
+    )
 
 
 def _params(settings: TrainSettings) -> dict[str, Any]:

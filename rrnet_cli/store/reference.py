@@ -14,6 +14,7 @@ FORMATS: Mapping[str, int] = {
     "features": 1,
     "graph": 1,
     "model": 1,
+    "sweep": 1,
     "evaluation": 1,
     "prediction": 1,
 }
@@ -23,6 +24,7 @@ STAGES: Mapping[str, str] = {
     "features": "rrnet extract",
     "graph": "rrnet build-graph",
     "model": "rrnet train",
+    "sweep": "rrnet sweep",
     "evaluation": "rrnet eval",
     "prediction": "rrnet predict",
 }

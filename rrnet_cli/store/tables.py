@@ -81,7 +81,9 @@ def read_table(
     try:
         file = parquet.ParquetFile(pyarrow.BufferReader(data), page_checksum_verification=True)
         _check_footer(file, record)
-        return file.read(columns=None if columns is None else list(columns))
+        # In this thread: one of Arrow's may still hold `data` when the interpreter ends, and a
+        # process whose last act was to read a table would abort then.
+        return file.read(columns=None if columns is None else list(columns), use_threads=False)
     except MemoryError:  # Arrow's own is one too
         raise
     except (pyarrow.ArrowException, OSError) as error:

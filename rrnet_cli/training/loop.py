@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import swa_utils
 
-from rrnet_cli.errors import ConfigError
+from rrnet_cli.errors import DivergedError
 from rrnet_cli.progress import Reporter
 from rrnet_cli.training import checkpoints
 from rrnet_cli.training.draws import Draw, Draws
@@ -87,7 +87,7 @@ def fit(
         The network with the best weights, in evaluation mode, and the run's history.
 
     Raises:
-        ConfigError: The loss became NaN or infinite; the last good checkpoint stays.
+        DivergedError: The loss became NaN or infinite; the last good checkpoint stays.
     """
     torch.manual_seed(settings.seed)
     network = Network(problem, settings)
@@ -166,7 +166,7 @@ def step(
     """One epoch: forward, backward and update on the full graph; returns the loss.
 
     Raises:
-        ConfigError: The loss is not finite; the weights are left as they were.
+        DivergedError: The loss is not finite; the weights are left as they were.
     """
     settings = network.settings
     network.train()
@@ -193,7 +193,7 @@ def evaluate(network: Network, problem: Problem) -> dict[str, float]:
 def _require_finite(what: str, value: float, epoch: int, settings: TrainSettings) -> None:
     """Stop a run that diverged, before the epoch is written as a checkpoint."""
     if not math.isfinite(value):
-        raise ConfigError(
+        raise DivergedError(
             f"The {what} became {value} at epoch {epoch}.",
             f"Lower --lr (now {settings.lr:g}) or --set clip_norm=1; the checkpoint of epoch "
             f"{epoch - 1} is kept.",

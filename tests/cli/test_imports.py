@@ -64,7 +64,7 @@ def test_the_store_and_doctor_need_neither_torch_nor_dgl(args: list[str], tmp_pa
     assert found == []
 
 
-@pytest.mark.parametrize("command", ["extract", "build-graph", "train", "eval", "compare"])
+@pytest.mark.parametrize("command", ["extract", "build-graph", "train", "sweep", "eval", "compare"])
 def test_help_of_a_stage_imports_nothing_slow(command: str, tmp_path: Path) -> None:
     code, found, _ = imported([command, "--help"], SLOW, tmp_path)
     assert (code, found) == (0, [])

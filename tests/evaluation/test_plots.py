@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from rrnet_cli.evaluation import plots
+from rrnet_cli.evaluation import plots, sweep_plots
 from tests.evaluation.runs import class_run, rating_run
 
 HISTORY = {
@@ -39,13 +39,25 @@ def draw(kind, path, gain=1.0):
         ours = {"name": "plus", "x": [2, 4], "y": [0.5, gain], "std": [0.1, None]}
         lines = [level | {"level": True}, ours | {"level": False}]
         panel = {"title": "A", "xlabel": "K", "ylabel": "top-1", "lines": lines}
-        plots.swept(path, [panel, panel], "T")
+        sweep_plots.swept(path, [panel, panel], "T")
+    elif kind == "trials":
+        panels = [
+            sweep_plots.Panel("lr", [0.001, 0.02, 0.3], log=True, listed=False),
+            sweep_plots.Panel("wide", [1e-6, 0.02, 1.0], log=True, listed=False),
+            sweep_plots.Panel("dropout", [0.1, 0.25, 0.33], listed=False),
+            sweep_plots.Panel("hidden", [8, 16, 128], log=True),
+            sweep_plots.Panel("patience", ["null", "30", "null"]),
+        ]
+        metric = ("select_top1", [0.5, float("nan"), 0.5 + gain / 4])
+        sweep_plots.trials(path, panels, metric, [False, False, True], "T")
     else:
         shifted = [(value or 0) + gain for value in HISTORY["loss"]]
         plots.curves(path, [("fold 1", HISTORY), ("fold 2", HISTORY | {"loss": shifted})], "T")
 
 
-@pytest.mark.parametrize("kind", ["confusion", "many", "reliability", "ratings", "swept", "curves"])
+@pytest.mark.parametrize(
+    "kind", ["confusion", "many", "reliability", "ratings", "swept", "curves", "trials"]
+)
 def test_a_plot_depends_on_its_data_and_on_nothing_else(kind, tmp_path):
     paths = [tmp_path / f"{index}.png" for index in range(3)]
     for path, gain in zip(paths, (1.0, 1.0, 0.0), strict=True):
@@ -75,7 +87,7 @@ def test_pyplot_and_its_global_state_are_not_touched(tmp_path):
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from rrnet_cli.evaluation import plots\n"
+        "from rrnet_cli.evaluation import plots, sweep_plots\n"
         "assert 'matplotlib' not in sys.modules\n"
         "plots.curves(Path(sys.argv[1]), [('a', {'epoch': [0, 1], 'loss': [2, 1]})], 'T')\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

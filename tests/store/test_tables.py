@@ -49,6 +49,23 @@ def test_a_table_comes_back_the_same(tmp_path: Path) -> None:
     assert tables.read_table(data, record, ["weight"]).equals(table.select(["weight"]))
 
 
+def test_no_thread_of_arrows_holds_the_bytes_after_a_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that lets go while the interpreter ends aborts the process, now and then."""
+    given = []
+
+    class Spy(pq.ParquetFile):  # type: ignore[misc]
+        def read(self, **options: Any) -> pa.Table:
+            given.append(options["use_threads"])
+            return super().read(**options)
+
+    monkeypatch.setattr(pq, "ParquetFile", Spy)
+    record = record_of(tables.write_table(tmp_path / "t.parquet", edges()))
+    tables.read_table((tmp_path / "t.parquet").read_bytes(), record)
+    assert given == [False]
+
+
 def test_bytes_do_not_depend_on_the_run(tmp_path: Path) -> None:
     for name in ("a", "b"):
         tables.write_table(tmp_path / name, edges().replace_schema_metadata({"when": name}))

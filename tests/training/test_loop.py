@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rrnet_cli.datasets.base import FIT, HOLD
-from rrnet_cli.errors import ConfigError
+from rrnet_cli.errors import DivergedError
 from rrnet_cli.progress import SilentReporter
 from rrnet_cli.training import checkpoints, loop
 from rrnet_cli.training.draws import draw
@@ -193,7 +193,7 @@ def test_patience_stops_early() -> None:
 
 def test_a_loss_that_explodes_stops_with_the_epoch_and_keeps_the_checkpoint(tmp_path: Path) -> None:
     settings = small(lr=1e25, clip_norm=None, epochs=50)
-    with pytest.raises(ConfigError, match=r"became (nan|inf) at epoch (\d+)") as caught:
+    with pytest.raises(DivergedError, match=r"became (nan|inf) at epoch (\d+)") as caught:
         run(classification(), settings, tmp_path)
     epoch = int(re.search(r"epoch (\d+)", caught.value.message)[1])
     restored = checkpoints.load(tmp_path)

@@ -1,0 +1,135 @@
+"""`rrnet sweep` through the real command: table, interruption, and the run after it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import COMMAND, ROOT, Result, hear_interrupts, run_command
+
+SWEEP = ("sweep", "--grid", "epochs=3,250", "--grid", "seed=0,1", "--jobs", "2")
+
+
+def weights(store: Path) -> dict[str, str]:
+    """Digest of the weights of every trial, by version."""
+    files = store.glob("model/*-sweep/[0-9a-f]*/model.safetensors")
+    return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def alive(group: int) -> list[psutil.Process]:
+    """What still runs of a process group, after a moment to end."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        left = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                ended = process.status() == psutil.STATUS_ZOMBIE
+                left += [process] if os.getpgid(process.pid) == group and not ended else []
+        if not left:
+            break
+        time.sleep(0.1)
+    return left
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    made_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, dict[str, str]]:
+    """Reference of the sweep, and its trials' weights, of a run without interruption."""
+    folder = tmp_path_factory.mktemp("whole")
+    shutil.copytree(made_store, folder / "artifacts", symlinks=True)
+    result = run_command(*SWEEP, "--json", cwd=folder)
+    assert result.code == 0, result
+    return result.json["artifact"], weights(folder / "artifacts")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_goes_on_to_the_same_bytes(
+    store: Path, uninterrupted: tuple[str, dict[str, str]], number: signal.Signals
+) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, *SWEEP, "--quiet"],
+        cwd=store.parent,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (len(weights(store)) == 2 and any(store.glob(".work/*/*.safetensors"))):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "the short trials did not end"
+        time.sleep(0.02)
+    if number is signal.SIGINT:  # a terminal's Ctrl-C reaches every process of the group
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[0] == "error: interrupted" and "Traceback" not in err
+    assert not alive(process.pid), "a child is left"
+    short = weights(store)
+    assert len(short) == 2, "killed too late to be a test"
+    assert any(store.glob(".work/*/*.safetensors")), "the checkpoint stays for the next run"
+    assert not list(store.glob("*/*/.tmp-*"))
+    before = {path: path.stat().st_mtime_ns for path in store.glob("model/*-sweep/*/*.safetensors")}
+
+    result = run_command(*SWEEP, cwd=store.parent)
+    assert result.code == 0 and "2 of 4 trials are trained already" in result.err
+    reference, expected = uninterrupted
+    assert result.out.splitlines()[-1] == reference and weights(store) == expected
+    assert before.items() <= {path: path.stat().st_mtime_ns for path in before}.items()
+    assert not any(store.glob(".work/*/*"))
+    assert run_command("artifacts", "verify", "--all", cwd=store.parent).code == 0
+
+
+def test_the_printed_command_trains_the_chosen_setting(store: Path) -> None:
+    options = ("--preset", "plus", "--grid", "units=inter,intra+inter", "--set", "epochs=3")
+    result = run_command("sweep", *options, "--json", cwd=store.parent)
+    best = max(result.json["trials"], key=lambda row: (row["select_top1"], -row["select_nll"]))
+    (command,) = result.json["summary"]["commands"]
+    trained = run_command(*command.split()[1:], "--json", cwd=store.parent)
+    name, _, version = trained.json["artifact"].partition("@")
+    assert best["model"] == f"{name}-sweep@{version}"
+    assert run_command("eval", best["model"], "--resamples", "50", cwd=store.parent).code == 0
+
+
+def test_a_cached_sweep_prints_the_same_table(store: Path) -> None:
+    options = ("--trials", "2", "--range", "lr=1e-3..1e-1:log", "--set", "epochs=2")
+    first, again = (run_command("sweep", *options, cwd=store.parent) for _ in range(2))
+    assert first.code == again.code == 0 and first.out == again.out
+    assert "cached: sweep/" in again.err and "cached: sweep/" not in first.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "there is nothing to vary"),
+        (("--grid", "hiden=8"), "unknown key `hiden` (the sweep); did you mean `hidden`?"),
+        (("--grid", "lr=fast"), "lr: input should be a valid number"),
+        (("--grid", "units=inter+outer"), "units.1: input should be 'intra' or 'inter'"),
+        (("--range", "lr=0.1..0.2"), "a range has no end of values: lr"),
+        (("--grid", "lr=0.1", "--set", "lr=0.2"), "lr is varied and given at once"),
+        (("--grid", "preset=paper,plus", "--preset", "plus"), "preset is varied and given at once"),
+        (("--grid", "seed=0,1", "--seed", "2"), "seed is varied and given at once"),
+    ],
+)
+def test_a_wrong_sweep_is_refused_in_one_line(
+    store: Path, invoke: Callable[..., Result], options: tuple[str, ...], message: str
+) -> None:
+    result = invoke("sweep", *options)
+    assert (result.code, result.out) == (2, "")
+    assert len(result.error_lines) == 1 and message in result.err
+    assert not list(store.glob("model/*-sweep"))
