@@ -36,6 +36,8 @@ Backbone = Literal[
 ]
 SOUND_NETWORKS = ("envnet", "envnet_v2", "m18")
 """The backbones that hear raw samples."""
+PICTURE_NETWORKS = ("resnet18", "resnet50", "mobilenet_v2")
+"""The backbones that are trained on pictures."""
 Unit = Literal["intra", "inter"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -101,6 +103,9 @@ class BaselineSettings(Settings):
         False, description="Random speed and loudness in training (sound networks)."
     )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    views: int = Field(
+        1, ge=1, le=10, description="Pictures: features are averaged over so many flips and shifts."
+    )
     test_crops: Positive = Field(10, description="Crops averaged per clip (sound networks).")
     user_reg: float | None = Field(
         None, ge=0, description="Damping of user biases (rating-bias); unset: chosen on `select`."
@@ -114,7 +119,9 @@ class BaselineSettings(Settings):
     embedding_dim: Positive = Field(128, description="Width of user and item attributes.")
 
     @model_validator(mode="after")
-    def _only_sounds_are_mixed(self) -> BaselineSettings:
+    def _fits_the_backbone(self) -> BaselineSettings:
+        if self.views > 1 and self.backbone not in PICTURE_NETWORKS:
+            raise ValueError(f"views is for the backbones {', '.join(PICTURE_NETWORKS)}")
         if self.backbone not in SOUND_NETWORKS:
             for name in ("between_class", "strong_augment"):
                 if getattr(self, name):

@@ -68,6 +68,12 @@ def extract(
     strong_augment: Annotated[
         bool | None, typer.Option(help="Random speed and loudness (sound networks). [no]")
     ] = None,
+    views: Annotated[
+        int | None,
+        typer.Option(
+            help="Flips and shifts that a picture's features are averaged over, to 10. [1]"
+        ),
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, float32 or bfloat16. [auto]")
     ] = None,
@@ -105,6 +111,12 @@ def extract(
     on_error: Annotated[
         str, typer.Option(metavar="fail|skip", help="Unreadable files: stop, or list them.")
     ] = "fail",
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FEATURES", help="Take the network of these features instead of training one."
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option(help="Go on from the checkpoint of an interrupted run.")
     ] = True,
@@ -131,6 +143,7 @@ def extract(
         "baseline.schedule": schedule,
         "baseline.between_class": between_class,
         "baseline.strong_augment": strong_augment,
+        "baseline.views": views,
         "baseline.precision": precision,
         "data.fold": None if fold == "all" else fold,
         "data.val_fraction": val_fraction,
@@ -158,6 +171,7 @@ def extract(
         resume=resume,
         on_error=_policy(on_error),
         device=device,
+        weights=weights,
     )
 
 

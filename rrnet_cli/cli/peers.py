@@ -98,7 +98,7 @@ def listed() -> tuple[dict[str, Any], str]:
             "task": peer.task,
             "reference": peer.reference,
             "grid": {name: list(values) for name, values in peer.grid.items()},
-            "needs": "links" if peer.social else peer.library,
+            "needs": "links" if peer.social else "views" if peer.several_views else peer.library,
         }
         for task in PEERS
         for peer in peers(task)

@@ -71,6 +71,29 @@ def crop_and_flip(
     return crops
 
 
+def fixed_views(images: NDArray[np.uint8], views: int, shift: int) -> NDArray[np.uint8]:
+    """Up to ten views of each picture: itself, mirrored, and both shifted to the four sides.
+
+    Args:
+        images: (n, height, width, 3) uint8.
+        views: How many, 1 to 10; the first is the picture itself.
+        shift: Pixels; what comes in is black.
+
+    Returns:
+        (n, views, height, width, 3) uint8.
+    """
+    count, height, width, channels = images.shape
+    padded = np.zeros((count, height + 2 * shift, width + 2 * shift, channels), dtype=np.uint8)
+    padded[:, shift : shift + height, shift : shift + width] = images
+    places = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
+    result = np.empty((count, views, *images.shape[1:]), dtype=np.uint8)
+    for view in range(views):
+        top, left = (shift * steps for steps in places[view // 2])
+        shifted = padded[:, top : top + height, left : left + width]
+        result[:, view] = shifted[:, :, ::-1] if view % 2 else shifted
+    return result
+
+
 @dataclass(frozen=True)
 class ImageInputs:
     """Pictures in a uint8 cache.
@@ -79,12 +102,14 @@ class ImageInputs:
         images: (num_instances, height, width, 3) uint8; may be read-only.
         augment: Random crop and flip in training (paper Sec. IV-B1); padding is an eighth of the
             height: the usual 4 at 32 x 32.
+        views: Fixed views of one picture: as it is, mirrored, then both shifted by half the padding
+            to each of four sides.
     """
 
     images: NDArray[np.uint8]
     augment: bool = True
+    views: int = 1
     unit: ClassVar[str] = "img"
-    views: ClassVar[int] = 1
 
     def __len__(self) -> int:
         return len(self.images)
@@ -102,8 +127,12 @@ class ImageInputs:
         return torch.from_numpy(batch).permute(0, 3, 1, 2)
 
     def test_batch(self, index: Index, views: int | None = None) -> Tensor:
-        """The pictures as they are, (len(index), 3, height, width) uint8, channels-last."""
-        return torch.from_numpy(self.images[index]).permute(0, 3, 1, 2)
+        """The first views, (len(index) * views, 3, height, width) uint8, channels-last."""
+        pictures, count = self.images[index], self.views if views is None else views
+        if count > 1:
+            seen = fixed_views(pictures, count, max(1, self.pad // 2))
+            pictures = seen.reshape(-1, *pictures.shape[1:])
+        return torch.from_numpy(pictures).permute(0, 3, 1, 2)
 
     def channel_statistics(self, index: Index) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each channel, (3,) float32 each, over some instances.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +17,21 @@ from rrnet_cli.features.network import BaselineNet
 from rrnet_cli.progress import Reporter, SilentReporter
 
 
+@dataclass(frozen=True)
+class Applied:
+    """What a network says of n instances.
+
+    Attributes:
+        features: (n, feature_dim) float32, mean over the views.
+        logits: (n, num_classes) float32, joined over the views.
+        first: (n, num_classes) float32, of the first view alone.
+    """
+
+    features: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    first: NDArray[np.float32]
+
+
 def apply(
     model: BaselineNet,
     inputs: Inputs,
@@ -23,7 +39,7 @@ def apply(
     rows: NDArray[np.int64] | None = None,
     batch_size: int = 64,
     reporter: Reporter | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> Applied:
     """Representation and logits of instances, in float32 whatever the training's precision.
 
     An instance with several views (10 crops of a clip) gets the mean of their representations and,
@@ -37,7 +53,7 @@ def apply(
         reporter: Progress in instances.
 
     Returns:
-        Features (n, feature_dim) and logits (n, num_classes) of the rows, in their order.
+        Of the rows, in their order.
 
     Raises:
         ConfigError: The network gives NaN or infinities.
@@ -46,20 +62,22 @@ def apply(
     device = next(model.parameters()).device
     rows = np.arange(len(inputs)) if rows is None else rows
     features = np.empty((len(rows), model.feature_dim), dtype=np.float32)
-    logits = np.empty((len(rows), model.num_classes), dtype=np.float32)
+    logits, first = np.empty((2, len(rows), model.num_classes), dtype=np.float32)
     step = max(1, batch_size // inputs.views)
     task_name = "extracting features"
     with (reporter or SilentReporter()).task(task_name, len(rows), unit=inputs.unit) as task:
         for index in chunks(np.arange(len(rows)), step):
             with torch.inference_mode():
                 views = model.represent(inputs.test_batch(rows[index]).to(device))
-                scores = average_views(model.classify(views), inputs.views)
+                of_views = model.classify(views)
+                scores = average_views(of_views, inputs.views)
                 mean = views.unflatten(0, (-1, inputs.views)).mean(1)
             features[index], logits[index] = mean.cpu().numpy(), scores.cpu().numpy()
+            first[index] = of_views[:: inputs.views].cpu().numpy()
             task.advance(len(index))
     if not (np.isfinite(features).all() and np.isfinite(logits).all()):
         raise ConfigError("The trained baseline gives NaN or infinite features.", "Lower --lr.")
-    return features, logits
+    return Applied(features, logits, first)
 
 
 def average_views(logits: Tensor, views: int) -> Tensor:

@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A network that was trained before.
+
+    Attributes:
+        weights: By name.
+        history: One row an epoch.
+        precision: That it was trained in.
+    """
+
+    weights: Mapping[str, Any]
+    history: pa.Table
+    precision: str
+
+
+@dataclass(frozen=True)
 class Training:
     """What a training needs besides data and settings.
 
@@ -27,12 +42,14 @@ class Training:
         resume: Go on from a checkpoint there.
         device: ``auto``, ``cpu`` or ``cuda``.
         reporter: Progress and notes.
+        given: What is used instead of training; None to train.
     """
 
     workspace: Path
     resume: bool
     device: str
     reporter: Reporter
+    given: Given | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +63,8 @@ class Baseline:
         weights: Of the baseline, by name.
         history: One row an epoch; None for closed forms.
         facts: More for the summary.
+        joined: (num_instances, num_classes) float32 logits over all views of a picture, where the
+            prior is that of the plain picture alone; else None.
     """
 
     features: NDArray[np.float32]
@@ -54,6 +73,7 @@ class Baseline:
     weights: Mapping[str, Any]
     history: pa.Table | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    joined: NDArray[np.float32] | None = None
 
 
 def prior_facts(parts: NDArray[np.int64] | None) -> dict[str, Any]:

@@ -51,6 +51,8 @@ def write(
         "features.safetensors", {instances.modality: baseline.features, "text": label_vectors}
     )
     draft.write_tensors("prior.safetensors", {"logits": prior})
+    if baseline.joined is not None:
+        draft.write_tensors("views.safetensors", {"logits": baseline.joined})
     draft.write_tensors("baseline.safetensors", baseline.weights)
     if baseline.history is not None:
         draft.write_table("history.parquet", baseline.history)

@@ -11,10 +11,10 @@ import pyarrow as pa
 from rrnet_cli.datasets.base import AudioSet, ImageSet
 from rrnet_cli.features.batches import ClipInputs, ImageInputs, Inputs
 from rrnet_cli.features.classifier import TrainedClassifier, build_baseline, train_classifier
-from rrnet_cli.features.inference import apply
+from rrnet_cli.features.inference import Applied, apply
 from rrnet_cli.features.sound import SOUND_NETS
 from rrnet_cli.settings import BaselineSettings, ExtractSettings
-from rrnet_cli.stages._baseline import Baseline, Training
+from rrnet_cli.stages._baseline import Baseline, Given, Training
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,23 +43,44 @@ def network_baseline(
             device=training.device,
         )
 
-    trained = train(instances.roles, training.workspace, settings.baseline)
-    features, logits = apply(trained.model, inputs, reporter=training.reporter)
+    if training.given is None:
+        trained = train(instances.roles, training.workspace, settings.baseline)
+        history = _curve(trained.history)
+    else:
+        trained, history = _take(training.given, instances, settings), training.given.history
+    # The prior of a picture is the answer to the picture itself: what averaged views add is told by
+    # its features, and to the peer `views`.
+    plain = isinstance(instances, ImageSet)
+
+    def prior(applied: Applied) -> NDArray[np.float32]:
+        return applied.first if plain else applied.logits
+
+    applied = apply(trained.model, inputs, reporter=training.reporter)
     # Which precision is faster is measured once: all priors are to be of one kind.
     alike = settings.baseline.model_copy(update={"precision": trained.precision})
 
     def refit(part: int, roles: NDArray[np.int8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         model = train(roles, training.workspace / f"part{part}", alike).model
-        return apply(model, inputs, rows=rows, reporter=training.reporter)[1]
+        return prior(apply(model, inputs, rows=rows, reporter=training.reporter))
 
     return Baseline(
-        features=features,
-        logits=logits,
+        features=applied.features,
+        logits=prior(applied),
+        joined=applied.logits if plain and inputs.views > 1 else None,
         refit=refit,
         weights=trained.weights,
-        history=_curve(trained.history),
-        facts={"precision": trained.precision, "epochs": len(trained.history)},
+        history=history,
+        facts={"precision": trained.precision, "epochs": history.num_rows},
     )
+
+
+def _take(
+    given: Given, instances: AudioSet | ImageSet, settings: ExtractSettings
+) -> TrainedClassifier:
+    """The network that was trained before, without its history."""
+    model = build_baseline(settings.baseline, len(instances.class_names), settings.seed)
+    model.load_state_dict(given.weights)
+    return TrainedClassifier(model.eval(), (), given.precision)
 
 
 def _inputs(instances: AudioSet | ImageSet, settings: BaselineSettings) -> Inputs:
@@ -70,7 +91,7 @@ def _inputs(instances: AudioSet | ImageSet, settings: BaselineSettings) -> Input
             settings.test_crops,
             strong=settings.strong_augment,
         )
-    return ImageInputs(instances.images, settings.augment)
+    return ImageInputs(instances.images, settings.augment, settings.views)
 
 
 def _curve(history: Sequence[Mapping[str, float | None]]) -> pa.Table:

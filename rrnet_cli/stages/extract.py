@@ -15,8 +15,8 @@ from rrnet_cli.datasets.manifests import find_table, read_manifest
 from rrnet_cli.datasets.splits import NUM_RATING_FOLDS
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.progress import Reporter
-from rrnet_cli.settings import ExtractSettings
-from rrnet_cli.stages import _classification, _ratings, _text
+from rrnet_cli.settings import BaselineSettings, ExtractSettings
+from rrnet_cli.stages import _classification, _ratings, _text, _weights
 from rrnet_cli.stages._baseline import Training
 from rrnet_cli.store.artifact import Key
 from rrnet_cli.store.digests import fingerprint
@@ -50,8 +50,8 @@ SAMPLE_RATES = {"envnet": 16_000, "envnet_v2": 44_100, "m18": 8_000, "logmel": 2
 """In Hz, that clips are read at; each network says its own, but importing one is slow."""
 
 
-_LATER_SWITCHES = ("between_class", "strong_augment", "factor_reg")
-"""Switches of baselines that came after the first artifacts: left out of the version when off."""
+_LATER_SETTINGS = ("between_class", "strong_augment", "factor_reg", "views")
+"""Settings of baselines that came after the first artifacts: in the version only where used."""
 
 
 def extract(
@@ -66,6 +66,7 @@ def extract(
     resume: bool = True,
     on_error: OnError = "fail",
     device: str = "auto",
+    weights: str | None = None,
 ) -> Outcome:
     """Make the features artifact of a data set.
 
@@ -81,6 +82,8 @@ def extract(
         resume: Go on from an interrupted training's checkpoint.
         on_error: Unreadable files: fail at the first, or skip and list them.
         device: ``auto``, ``cpu`` or ``cuda``; not part of the version.
+        weights: Reference of features of the same data whose trained network is used: only `views`
+            and `test_crops` may differ. None to train one.
 
     Returns:
         The artifact: features and prior of a classification, or ratings with their prior.
@@ -100,13 +103,16 @@ def extract(
     )
     source = reader.source()
     text = None if modality == "rating" else _text.locate(settings.text)
+    trained = None if weights is None else store.resolve("features", weights)
     key = Key(
         kind="features",
         name=name or default_name(settings, dataset_name(settings, data, recipe)),
         params=_params(settings, text),
-        inputs={},
+        inputs={} if trained is None else {"weights": trained.ref},
         data=fingerprint(source.root, source.files, reporter.note),
     )
+    if trained is not None:
+        _weights.check(trained, key, settings)
     facts: dict[str, Any] = {
         "recipe": recipe,
         "dataset": dataset_name(settings, data, recipe),
@@ -129,6 +135,7 @@ def extract(
                 resume=resume and not force,
                 device=device,
                 reporter=reporter,
+                given=None if trained is None else _weights.given(trained),
             )
             _classification.write(draft, loaded, settings, text, training)
 
@@ -178,6 +185,8 @@ def default_name(settings: ExtractSettings, dataset: str, *, seeded: bool = Fals
         name += f"-fold{settings.data.fold}"
     if seeded or settings.data.split_seed != 0:
         name += f"-seed{settings.data.split_seed}"
+    if settings.baseline.views > 1:
+        name += f"-views{settings.baseline.views}"
     if settings.cross_fit is not None:
         name += f"-cross{settings.cross_fit}"
     if settings.data.holdout is not None:
@@ -229,12 +238,14 @@ def manifest_modality(data: Path | None) -> str:
 def _params(settings: ExtractSettings, text: _text.TextSource | None) -> dict[str, Any]:
     """The settings, with the word vectors named by content: paths are never recorded."""
     params: dict[str, Any] = settings.model_dump(mode="json")
-    # Switches that are off are left out: what was extracted before they came keeps its version.
+    # Later settings are left out where unused: what was extracted before keeps its version.
     data, baseline = params["data"], params["baseline"]
-    switches = ((params, "cross_fit"), (data, "holdout"))
-    for section, switch in (*switches, *((baseline, name) for name in _LATER_SWITCHES)):
+    for section, switch in ((params, "cross_fit"), (data, "holdout")):
         if not section[switch]:
             del section[switch]
+    for name in _LATER_SETTINGS:
+        if baseline[name] == BaselineSettings.model_fields[name].default:
+            del baseline[name]
     if text is not None:
         params["text"]["vectors"] = f"sha256:{text.digest}"
     return params

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
 
+_VIEWS = "views.safetensors"
+
 SCORES = "scores.parquet"
 """One row an inter-edge, in the order of the graph's table: what `rrnet eval` judges."""
 
@@ -66,6 +68,8 @@ def run_peers(
     chosen = registered("rating" if rating else "classification", only)
     if rating and _links(source).size == 0:
         chosen = _without_social(chosen, only, reporter)
+    if not only and _VIEWS not in features.manifest.files:
+        chosen = [peer for peer in chosen if not peer.several_views]
     if not only:
         chosen = _installed(chosen, reporter)
 
@@ -132,6 +136,9 @@ def class_data(graph: Artifact, features: Artifact) -> ClassData:
         select_labels=label[select].astype(np.int64),
         edges=np.stack([intra.src, intra.dst]),
         weight=intra["weight"],
+        log_views=log_softmax(features.arrays(_VIEWS)["logits"])
+        if _VIEWS in features.manifest.files
+        else None,
     )
 
 

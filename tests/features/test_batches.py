@@ -13,6 +13,7 @@ from rrnet_cli.features.batches import (
     ImageInputs,
     chunks,
     crop_and_flip,
+    fixed_views,
     split_batches,
 )
 
@@ -167,3 +168,29 @@ def test_batches_hold_everyone_once_and_never_one_alone(count: int, batch_size: 
 
 def test_chunks_are_consecutive() -> None:
     assert [part.tolist() for part in chunks(np.arange(5), 2)] == [[0, 1], [2, 3], [4]]
+
+
+def test_fixed_views_are_the_picture_mirrored_and_shifted_to_four_sides() -> None:
+    images = random_images(2, 6, 5, 3)
+    views = fixed_views(images, 10, shift=1)
+    assert views.shape == (2, 10, 6, 5, 3)
+    np.testing.assert_array_equal(views[:, 0], images)
+    np.testing.assert_array_equal(views[:, 1::2], views[:, ::2, :, ::-1])
+    for view, (rows, columns) in ((2, (1, 0)), (4, (-1, 0)), (6, (0, 1)), (8, (0, -1))):
+        expected = np.zeros_like(images)
+        for y in range(6):
+            for x in range(5):
+                if 0 <= y - rows < 6 and 0 <= x - columns < 5:
+                    expected[:, y, x] = images[:, y - rows, x - columns]
+        np.testing.assert_array_equal(views[:, view], expected)
+
+
+def test_views_of_a_picture_stand_side_by_side() -> None:
+    images = random_images(3, 16, 16, 3)
+    inputs, index = ImageInputs(images, views=3), np.array([2, 0])
+    batch = inputs.test_batch(index).permute(0, 2, 3, 1).numpy()
+    expected = fixed_views(images[index], 3, shift=1).reshape(-1, 16, 16, 3)
+    np.testing.assert_array_equal(batch, expected)
+    np.testing.assert_array_equal(
+        inputs.test_batch(index, views=1).permute(0, 2, 3, 1).numpy(), images[index]
+    )

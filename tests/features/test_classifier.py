@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -315,7 +316,9 @@ def test_a_resumed_run_keeps_the_precision_that_auto_once_chose(
 def test_apply_is_the_network_on_each_instance(batch_size: int) -> None:
     net, (inputs, _, _) = tiny_net(), tiny_images()
     reporter = Recorder()
-    features, logits = apply(net, inputs, batch_size=batch_size, reporter=reporter)
+    applied = apply(net, inputs, batch_size=batch_size, reporter=reporter)
+    features, logits = applied.features, applied.logits
+    np.testing.assert_array_equal(applied.first, logits)
     assert reporter.done == reporter.total == len(inputs)
     with torch.inference_mode():
         for i in range(len(inputs)):
@@ -324,6 +327,20 @@ def test_apply_is_the_network_on_each_instance(batch_size: int) -> None:
             np.testing.assert_allclose(
                 logits[i], net.classify(representation)[0], rtol=1e-4, atol=1e-6
             )
+
+
+def test_views_of_a_picture_are_averaged_and_the_first_is_kept_apart() -> None:
+    net, (inputs, _, _) = tiny_net(), tiny_images()
+    several = replace(inputs, views=4)
+    applied = apply(net, several, batch_size=8)
+    for i in range(len(inputs)):
+        with torch.inference_mode():
+            views = net.represent(several.test_batch(np.array([i])))
+            logits = net.classify(views)
+        np.testing.assert_allclose(applied.features[i], views.mean(0), rtol=1e-4, atol=1e-6)
+        joined = logits.softmax(1).mean(0).log()
+        np.testing.assert_allclose(applied.logits[i], joined, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(applied.first[i], logits[0], rtol=1e-4, atol=1e-6)
 
 
 def test_apply_refuses_a_broken_network() -> None:

@@ -106,7 +106,8 @@ def test_average_of_impossible_labels_stays_finite() -> None:
 def test_ten_crop_testing_is_the_mean_over_crops(small: EnvNet) -> None:
     rng = np.random.default_rng(0)
     clips = [rng.integers(-9_000, 9_000, n).astype(np.int16) for n in (30_000, 500)]
-    features, logits = apply(small, ClipInputs(clips, CROP, views=3), batch_size=2)
+    applied = apply(small, ClipInputs(clips, CROP, views=3), batch_size=2)
+    features, logits = applied.features, applied.logits
     assert features.shape == (2, 6)
     assert features.dtype == logits.dtype == np.float32
     for i, clip in enumerate(clips):

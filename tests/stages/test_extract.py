@@ -287,6 +287,8 @@ def test_names():
     assert stage.default_name(esc, "esc10") == "esc10-envnet-fold1"
     assert stage.default_name(film, "filmtrust") == "filmtrust-rating-bias"
     assert stage.default_name(film, "filmtrust", seeded=True) == "filmtrust-rating-bias-seed0"
+    pictures = with_baseline(load_recipe("cifar10").extract, views=10)
+    assert stage.default_name(pictures, "cifar10") == "cifar10-resnet18-views10"
 
 
 @pytest.mark.parametrize(
@@ -372,6 +374,52 @@ def test_interrupted_network_resumes_to_the_same_weights(tmp_path, network_setti
     assert resumed.arrays("features.safetensors")["image"].shape == (60, 8)
     assert resumed.manifest.summary["baseline"]["epochs"] == 2
     assert resumed.manifest.summary["baseline"]["precision"] == "float32"
+
+
+def with_baseline(settings: ExtractSettings, **changes: object) -> ExtractSettings:
+    return settings.model_copy(update={"baseline": settings.baseline.model_copy(update=changes)})
+
+
+def test_a_network_is_used_again_with_more_views(store, network_settings, monkeypatch):
+    monkeypatch.setattr("rrnet_cli.stages._network_baseline.build_baseline", small_network)
+    plain = run(store, network_settings, None, name="plain").artifact
+    assert "views" not in plain.manifest.params["baseline"]  # the version of before there were any
+    assert "views.safetensors" not in plain.manifest.files
+    settings = with_baseline(network_settings, views=10)
+    trained_anew = run(store, settings, None, name="anew").artifact
+    monkeypatch.setattr(
+        "rrnet_cli.stages._network_baseline.train_classifier", lambda *_, **__: pytest.fail()
+    )
+    again = run(store, settings, None, name="again", weights="plain").artifact
+    files = ("features", "prior", "views", "baseline")
+    for name in (*(f"{file}.safetensors" for file in files), "history.parquet"):
+        assert again.manifest.files[name].sha256 == trained_anew.manifest.files[name].sha256
+    assert again.manifest.summary["baseline"] == trained_anew.manifest.summary["baseline"]
+    assert again.manifest.inputs == {"weights": plain.ref}
+    # the prior is the plain picture's, the features are not
+    np.testing.assert_allclose(
+        again.arrays("prior.safetensors")["logits"],
+        plain.arrays("prior.safetensors")["logits"],
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    features = (a.arrays("features.safetensors")["image"] for a in (again, plain))
+    assert not np.allclose(*features, atol=1e-3)
+
+
+def test_a_network_that_was_trained_otherwise_is_refused(store, network_settings, monkeypatch):
+    monkeypatch.setattr("rrnet_cli.stages._network_baseline.build_baseline", small_network)
+    run(store, network_settings, None, name="plain")
+    data = network_settings.data.model_copy(update={"split_seed": 1})
+    for settings, message in (
+        (network_settings.model_copy(update={"seed": 1}), "trained otherwise \\(seed\\)"),
+        (network_settings.model_copy(update={"data": data}), "trained otherwise \\(data\\)"),
+        (with_baseline(network_settings, epochs=3), "trained otherwise \\(baseline\\)"),
+        (network_settings.model_copy(update={"cross_fit": 2}), "exclude each other"),
+        (with_baseline(network_settings, backbone="pixels"), "pixels is no network"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            run(store, settings, None, weights="plain")
 
 
 @pytest.mark.parametrize("backbone", ["envnet", "m18"])

@@ -29,6 +29,8 @@ class ClassData:
         select_labels: (num_select,) int64.
         edges: (2, E) int64 intra-edges, row 0 source, row 1 destination.
         weight: (E,) float32 similarity.
+        log_views: (N, C) float32, as `log_prior`, of the baseline's answers averaged over views of
+            a picture; None where there is one view.
     """
 
     features: NDArray[np.float32]
@@ -38,6 +40,7 @@ class ClassData:
     select_labels: IntArray
     edges: IntArray
     weight: NDArray[np.float32]
+    log_views: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Peer:
         fit: Data, one value of each setting, seed, reporter -> prediction; for classes (N, C)
             float64 probabilities of all instances, rows summing to 1; for ratings a `Predict`.
         social: Whether it reads `links` and is nothing without them.
+        several_views: Whether it reads `log_views` and is nothing without them.
         library: Module of the extra `peers` that it needs; None for what is always there.
     """
 
@@ -61,4 +65,5 @@ class Peer:
     grid: Mapping[str, tuple[float, ...]]
     fit: Callable[[Any, Mapping[str, float], int, Reporter], Any]
     social: bool = False
+    several_views: bool = False
     library: str | None = None

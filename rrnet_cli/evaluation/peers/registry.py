@@ -25,6 +25,7 @@ PEERS: dict[Task, dict[str, str]] = {
     },
     "classification": {
         "temperature": "temperature:PEER",
+        "views": "views:PEER",
         "logreg": "logreg:PEER",
         "logreg-prior": "logreg:PEER_PRIOR",
         "knn": "knn:PEER",

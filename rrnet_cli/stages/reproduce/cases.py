@@ -71,6 +71,7 @@ class Case:
         data, baseline: Settings of `extract` beside the recipe's.
         paper: Settings of `train` beside the recipe's, under `paper`.
         inter: Inter-edges by preset, where each preset has a graph of its own.
+        weights_of: Whose trained network it uses; None to train its own.
         presets: Which are trained on it, of those that are asked for.
         peers: Whether other methods are run on it.
     """
@@ -83,6 +84,7 @@ class Case:
     baseline: Mapping[str, object] = field(default_factory=dict)
     paper: Mapping[str, object] = field(default_factory=dict)
     inter: Mapping[Preset, Literal["topk", "rated", "all"]] = field(default_factory=dict)
+    weights_of: Case | None = None
     presets: tuple[Preset, ...] = PRESETS
     peers: bool = True
 
@@ -170,6 +172,16 @@ def picture(data: str, backbone: str, stem: str = "imagenet", **baseline: object
         recipe=recipe,
         vary="once",
         baseline={"backbone": backbone, "stem": stem, **baseline},
+    )
+
+
+def with_views(case: Case, views: int) -> Case:
+    """A case of pictures with features averaged over views, by the network of the case itself."""
+    return replace(
+        case,
+        name=f"{case.name}-views{views}",
+        baseline={**case.baseline, "views": views},
+        weights_of=case,
     )
 
 

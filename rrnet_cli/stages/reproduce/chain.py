@@ -76,6 +76,7 @@ class Chain:
     def features(self, case: Case, run: int) -> Artifact | None:
         """The features of one fold or seed; None in a dry run that lacks them."""
         name = case.run_name(run, self.options)
+        network = None if case.weights_of is None else self.features(case.weights_of, run)
 
         def make() -> Outcome:
             return extract(
@@ -85,9 +86,10 @@ class Chain:
                 name=name,
                 recipe=case.recipe,
                 reporter=self._reporter,
+                weights=None if network is None else _ref(network),
             )
 
-        return self._step("extract", name, [], make)
+        return self._step("extract", name, [network] if case.weights_of else [], make)
 
     def graph(
         self, case: Case, run: int, preset: Preset, suffix: str = "", **changes: object
@@ -139,7 +141,10 @@ class Chain:
         graph = self.graph(case, run, "plus")
         name = case.graph_name(run, "plus", self.options)
         models: dict[str, Artifact | None] = {}
+        several_views = case.extract(run, self.options).baseline.views > 1
         for peer in registered(task, FAST_PEERS[task] if self.options.fast else ()):
+            if peer.several_views and not several_views:
+                continue
             if peer.library and find_spec(peer.library) is None:
                 self._note(f"left out, {peer.library} is not installed: {peer.name}")
                 continue

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from rrnet_cli.evaluation.published import TABLE_2
 from rrnet_cli.evaluation.reproduction_pages import Reproduction
-from rrnet_cli.stages.reproduce.cases import Options, picture
+from rrnet_cli.stages.reproduce.cases import Options, picture, with_views
 from rrnet_cli.stages.reproduce.chain import Chain
 from rrnet_cli.stages.reproduce.lines import Line, comparison
 
+VIEWS = 10
 CIFAR_STEM_EPOCHS = 20
 """The network with the 3x3 stem takes seven times as long an epoch as the one with the 7x7 stem."""
 
@@ -21,6 +22,8 @@ NOTES = (
     "epochs. `--epochs` overrides both.",
     "Oracle bound: of the pictures that the baseline gets wrong, the share whose true label is a "
     "candidate, and whose fitted neighbours vote (by similarity) for it. It reads test labels.",
+    f"{VIEWS} views: the same network; node features are averaged over flips and shifts, the prior "
+    "is that of the plain picture. The peer `views` is the network's answers averaged over them.",
     "The best peer is the best on select, never on test.",
 )
 
@@ -41,6 +44,8 @@ def lines(options: Options) -> list[Line]:
                 )
             )
         if data == "CIFAR-10":
+            views = with_views(picture(data, "resnet18"), VIEWS)
+            found.append(Line(data, f"ResNet18, ImageNet stem, {VIEWS} views", views))
             case = picture(data, "resnet18", "cifar", epochs=CIFAR_STEM_EPOCHS)
             found.append(Line(data, "ResNet18, CIFAR stem", case))
     return found

@@ -27,7 +27,8 @@ def data(tmp_path: Path) -> Path:
 def test_by_default_what_the_data_are_there_for(data):
     assert names(table1, data) == ["esc10-logmel", "esc10-envnet"]
     assert names(table2, data) == [
-        "cifar10-resnet18", "cifar10-resnet50", "cifar10-mobilenet_v2", "cifar10-resnet18-cifar"
+        "cifar10-resnet18", "cifar10-resnet50", "cifar10-mobilenet_v2",
+        "cifar10-resnet18-views10", "cifar10-resnet18-cifar",
     ]  # fmt: skip
     (data / "ESC-50").mkdir()
     assert names(table1, data)[2:] == ["esc50-logmel", "esc50-envnet"]
@@ -40,9 +41,12 @@ def test_rows_are_named_by_data_backbone_or_both(data):
     assert names(table2, data, "resnet18-cifar", "resnet50") == [
         "cifar10-resnet18-cifar", "cifar10-resnet50"
     ]  # fmt: skip
-    assert len(names(table2, data, "cifar10")) == 4
+    assert len(names(table2, data, "cifar10")) == 5
     assert names(table4, data, "ciao") == ["ciao"], "a full name means that row alone"
     assert names(table4, data, "core") == ["ciao-core"]
+    assert names(table4, data, "filmtrust-factors", "core-factors") == [
+        "filmtrust-factors", "ciao-core-factors"
+    ]  # fmt: skip
 
 
 def test_what_is_refused(data, tmp_path):
