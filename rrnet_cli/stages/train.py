@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rrnet_cli.store.store import Outcome, Store
 
 _WEIGHTS = "model.safetensors"
-_LATER_SETTINGS = ("schedule", "average", "attributes", "refit_prior", "refits")
+_LATER_SETTINGS = ("schedule", "average", "attributes", "refit_prior", "refits", "votes")
 """Settings that came after the first models; their defaults are what was done before."""
 
 _SCALE = TypeAdapter(tuple[float | None, float | None])

@@ -14,6 +14,7 @@ from torch import Tensor
 from rrnet_cli.datasets.base import FIT
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs
+from rrnet_cli.training.votes import neighbour_votes
 
 if TYPE_CHECKING:
     import dgl
@@ -88,10 +89,19 @@ class Problem:
             shown = known.to(self.target.dtype)
             target = self.target - prior.sigmoid() if self.is_rating else self.target
             columns += [shown.unsqueeze(1), (shown * target).unsqueeze(1)]
+            if settings.votes and not self.is_rating and LEFT in self.relations:
+                columns.append(self.votes(known))
         if columns:
             extra[INTER] = torch.cat(columns, dim=1)
         offset = prior if settings.prior == "residual" else None
         return GraphInputs(self.relations, node_feat, extra, offset)
+
+    def votes(self, known: Tensor) -> Tensor:
+        """What shown neighbours say of each inter-edge, (num_inter_edges, 1): `neighbour_votes`."""
+        ends = self.relations[INTER].forward.edges(order="eid")
+        return neighbour_votes(
+            self.relations[LEFT], self.edge_weight[LEFT], ends, known, self.target
+        )
 
     def shown_at_rest(self, settings: TrainSettings) -> Tensor:
         """Known edges outside training: all fitted ones where the context is used, else none."""

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import dgl
+import torch
+
+from rrnet_cli.datasets.base import FIT
+from rrnet_cli.models.relation import Relation
+from rrnet_cli.training.draws import draw
+from rrnet_cli.training.votes import neighbour_votes
+
+from .problems import PLUS_SMALL, classification, rating, small
+
+
+def by_hand(problem, known: torch.Tensor) -> torch.Tensor:
+    """One edge at a time."""
+    intra = problem.relations["left"].forward
+    source, target = (ids.tolist() for ids in intra.edges(order="eid"))
+    weight = problem.edge_weight["left"].flatten().tolist()
+    left, right = (ids.tolist() for ids in problem.relations["inter"].forward.edges(order="eid"))
+    edge_of = {pair: edge for edge, pair in enumerate(zip(left, right, strict=True))}
+    votes = []
+    for i, c in zip(left, right, strict=True):
+        matching = total = 0.0
+        for j, end, w in zip(source, target, weight, strict=True):
+            if end != i or not any(known[e] for (n, _), e in edge_of.items() if n == j):
+                continue
+            total += w
+            if (j, c) in edge_of:
+                matching += w * float(problem.target[edge_of[j, c]])
+        votes.append(matching / total if total else 0.0)
+    return torch.tensor(votes)
+
+
+def test_votes_are_the_weighted_share_of_shown_neighbours() -> None:
+    problem = classification(num_left=20)
+    torch.manual_seed(0)
+    known = draw(problem, small(**PLUS_SMALL)).known
+    votes = problem.votes(known).squeeze(1)
+    torch.testing.assert_close(votes, by_hand(problem, known))
+    assert 0 < int((votes > 0).sum()) < len(votes)
+
+
+def test_without_a_neighbour_that_votes_there_is_no_vote() -> None:
+    graph = dgl.graph(([0, 1], [1, 0]), num_nodes=3)
+    ends = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 0, 1])
+    shown = torch.tensor([True, True, False, True])
+    target = torch.tensor([1.0, 0.0, 1.0, 1.0])
+    votes = neighbour_votes(Relation.of(graph), torch.tensor([[0.5], [0.5]]), ends, shown, target)
+    assert votes.tolist() == [[0.0], [0.0], [1.0], [0.0]]
+    against = neighbour_votes(Relation.of(graph), torch.full((2, 1), -1.0), ends, shown, target)
+    assert not against.any()
+
+
+def test_a_vote_reads_no_target_that_is_not_shown() -> None:
+    settings = small(**PLUS_SMALL, votes=True)
+    problem = classification()
+    torch.manual_seed(1)
+    drawn = draw(problem, settings)
+
+    def given() -> torch.Tensor:
+        inputs = problem.inputs(settings, drawn.known, problem.node_feat, drawn.prior)
+        return inputs.edge_inputs["inter"][:, -1]
+
+    before = given()
+    hidden = ~drawn.known
+    problem.target[hidden] = 1 - problem.target[hidden]
+    assert torch.equal(before, given())
+    problem.target[drawn.known] = 1 - problem.target[drawn.known]
+    assert not torch.equal(before, given())
+
+
+def test_votes_are_for_classes_with_neighbours() -> None:
+    settings = small(**PLUS_SMALL, votes=True)
+    for problem, columns in ((classification(), 4), (rating(), 3)):
+        known = problem.role == FIT
+        inputs = problem.inputs(settings, known, problem.node_feat, problem.prior)
+        assert inputs.edge_inputs["inter"].shape[1] == columns
