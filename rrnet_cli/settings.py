@@ -207,8 +207,8 @@ class TrainSettings(Settings):
     context: bool = Field(False, description="Known targets of fitted instances as edge input.")
     votes: bool = Field(
         False,
-        description="Classes: the share of an instance's shown neighbours that match a candidate is "
-        "an input of their edge (with context).",
+        description="Classes: the share of an instance's shown neighbours that match a candidate "
+        "is an input of their edge (with context).",
     )
     refit_prior: bool = Field(
         False, description="Ratings: the baseline is fitted anew on the shown ratings of a step."
