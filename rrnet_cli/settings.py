@@ -211,11 +211,12 @@ class TrainSettings(Settings):
         "is an input of their edge (with context).",
     )
     refit_prior: bool = Field(
-        False, description="Ratings: the baseline is fitted anew on the shown ratings of a step."
+        False,
+        description="The baseline, unless it is a network, is fitted anew on what a step shows.",
     )
     refits: Positive | None = Field(
         None,
-        description="Ratings: so many masks are drawn once, each with its refitted prior, and used "
+        description="So many masks are drawn once, each with its refitted prior, and used "
         "in turn; unset: a new one every epoch.",
     )
     mask_rate: float = Field(0.5, gt=0, le=1, description="Fitted instances masked an epoch.")
@@ -241,6 +242,7 @@ PLUS: dict[str, object] = {
     "prior": "residual",
     "context": True,
     "refit_prior": True,
+    "refits": 30,
     "edge_weight": True,
     "objective": "softmax",
     "residual": True,

@@ -11,23 +11,20 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from rrnet_cli.errors import ConfigError, ResourceError
-from rrnet_cli.features.rating_baseline import refit as fit_again
-from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.graphs.edges import parse_edge_key
 from rrnet_cli.graphs.hetero import from_tables
 from rrnet_cli.models.rrnet import LEFT, RIGHT, count_parameters
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import TrainSettings
+from rrnet_cli.stages._refit import refit_of
 from rrnet_cli.stages.peers import SCORES, scores_of
 from rrnet_cli.store.artifact import Key
 from rrnet_cli.training.loop import Progress, fit
 from rrnet_cli.training.network import Network
 from rrnet_cli.training.objectives import probabilities
-from rrnet_cli.training.problem import Problem, Refit, assemble, degrees
+from rrnet_cli.training.problem import Problem, assemble, degrees
 
 if TYPE_CHECKING:
-    import dgl
-
     from rrnet_cli.store.artifact import Artifact
     from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
@@ -37,7 +34,6 @@ _LATER_SETTINGS = ("schedule", "average", "attributes", "refit_prior", "refits",
 """Settings that came after the first models; their defaults are what was done before."""
 
 _SCALE = TypeAdapter(tuple[float | None, float | None])
-_FACTS = TypeAdapter(dict[str, float])
 
 
 def train(
@@ -145,36 +141,8 @@ def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -
     scale = None if low is None or high is None else (low, high)
     if scale is not None and settings.attributes == "degree":
         tensors = degrees(heterograph, sides)
-    refit = None
-    if settings.refit_prior and scale is not None:
-        refit = _refit(heterograph, features, scale)
+    refit = refit_of(heterograph, features, scale) if settings.refit_prior else None
     return assemble(heterograph, sides, tensors, scale, settings.normalise, refit)
-
-
-def _refit(graph: dgl.DGLGraph, features: Artifact, scale: tuple[float, float]) -> Refit:
-    """The baseline of `features`, to be fitted anew on some of its ratings."""
-    user, item = (ids.numpy() for ids in graph.edges(etype="inter", order="eid"))
-    rating = graph.edges["inter"].data["target"].numpy()
-    facts = _FACTS.validate_python(features.manifest.summary["baseline"])
-    num_users, num_items = graph.num_nodes("user"), graph.num_nodes("item")
-    nothing, unrated = np.zeros(0, np.int64), np.zeros(0, np.float32)
-
-    def refit(known: NDArray[np.bool_]) -> NDArray[np.float64]:
-        shown = RatingData(
-            num_users=num_users,
-            num_items=num_items,
-            scale=scale,
-            user=user[known],
-            item=item[known],
-            rating=rating[known],
-            select_user=nothing,
-            select_item=nothing,
-            select_rating=unrated,
-            links=np.zeros((2, 0), np.int64),
-        )
-        return fit_again(facts, shown).predict(user, item)
-
-    return refit
 
 
 def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.float32]:

@@ -141,8 +141,8 @@ def assemble(
         scale: Rating scale, or None for classification.
         normalise: `standard` (each column over all nodes of the type: no label is involved) or
             `none`.
-        refit: Predicted raw ratings of all inter-edges by a baseline fitted on the known ones;
-            both (num_inter_edges,), as numpy arrays. Only for ratings.
+        refit: The prior of all inter-edges by a baseline fitted on the known ones, both
+            (num_inter_edges,), as numpy arrays: raw ratings, or log-probabilities.
     """
     ends = {LEFT: sides[0], RIGHT: sides[1]}
     inter_type = (sides[0], "inter", sides[1])
@@ -173,9 +173,7 @@ def assemble(
         owner=owner,
         candidates=None if scale is not None else by_owner(owner, graph.num_nodes(sides[0])),
         scale=scale,
-        refit=None
-        if scale is None or refit is None
-        else lambda known: rating_logit(torch.from_numpy(refit(known.numpy())), scale),
+        refit=None if refit is None else lambda known: _logit(refit(known.numpy()), scale),
     )
 
 
@@ -192,6 +190,12 @@ def degrees(graph: dgl.DGLGraph, sides: tuple[str, str]) -> dict[str, Tensor]:
         side: torch.bincount(end[fitted], minlength=graph.num_nodes(side)).float().log1p()[:, None]
         for side, end in zip(sides, ends, strict=True)
     }
+
+
+def _logit(prior: NDArray[np.float64], scale: tuple[float, float] | None) -> Tensor:
+    """A refitted prior, as `Problem.prior` has it."""
+    raw = torch.from_numpy(prior)
+    return raw.float() if scale is None else rating_logit(raw, scale)
 
 
 def rating_logit(rating: Tensor, scale: tuple[float, float]) -> Tensor:

@@ -1,0 +1,89 @@
+"""The baseline of some features, to be fitted anew on what one draw of a training shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from rrnet_cli.datasets.base import FIT, HOLD
+from rrnet_cli.features.linear import fit_linear
+from rrnet_cli.features.rating_baseline import refit as fit_again
+from rrnet_cli.features.rating_data import RatingData
+from rrnet_cli.graphs.candidates import log_softmax
+from rrnet_cli.training.problem import Refit
+
+if TYPE_CHECKING:
+    import dgl
+
+    from rrnet_cli.store.artifact import Artifact
+
+LINEAR = ("logmel", "pixels")
+"""Backbones whose features are made without labels, and whose fit takes a second."""
+
+_FACTS = TypeAdapter(dict[str, float])
+
+
+def refit_of(
+    graph: dgl.DGLGraph, features: Artifact, scale: tuple[float, float] | None
+) -> Refit | None:
+    """What fits the baseline of `features` on the known inter-edges of a draw.
+
+    Args:
+        graph: Its inter-edges are what is refitted on and predicted.
+        features: Say which baseline.
+        scale: Of ratings; None for classes.
+
+    Returns:
+        Known (num_inter_edges,) to the prior (num_inter_edges,): raw ratings, or log-probabilities
+        over the labels. None for networks: they would have to be trained anew, features and all.
+    """
+    if scale is not None:
+        return _of_ratings(graph, features, scale)
+    if features.manifest.summary["backbone"] in LINEAR:
+        return _of_classes(graph, features)
+    return None
+
+
+def _of_classes(graph: dgl.DGLGraph, features: Artifact) -> Refit:
+    """Fits the logistic regression on the shown instances; those left out are as if held."""
+    left, right = (ids.numpy() for ids in graph.edges(etype="inter", order="eid"))
+    matrix = features.arrays("features.safetensors")[str(features.manifest.summary["left"])]
+    labels = features.table("instances.parquet", ("label",))["label"].to_numpy()
+    classes = int(features.table("labels.parquet").num_rows)
+
+    def refit(known: NDArray[np.bool_]) -> NDArray[np.float64]:
+        roles = np.full(len(matrix), HOLD, np.int8)
+        roles[left[known]] = FIT
+        logits = fit_linear(matrix, labels, roles, classes).logits
+        return np.asarray(log_softmax(logits)[left, right], np.float64)
+
+    return refit
+
+
+def _of_ratings(graph: dgl.DGLGraph, features: Artifact, scale: tuple[float, float]) -> Refit:
+    """Fits biases or factors on the shown ratings; predicts raw ratings."""
+    user, item = (ids.numpy() for ids in graph.edges(etype="inter", order="eid"))
+    rating = graph.edges["inter"].data["target"].numpy()
+    facts = _FACTS.validate_python(features.manifest.summary["baseline"])
+    num_users, num_items = graph.num_nodes("user"), graph.num_nodes("item")
+    nothing, unrated = np.zeros(0, np.int64), np.zeros(0, np.float32)
+
+    def refit(known: NDArray[np.bool_]) -> NDArray[np.float64]:
+        shown = RatingData(
+            num_users=num_users,
+            num_items=num_items,
+            scale=scale,
+            user=user[known],
+            item=item[known],
+            rating=rating[known],
+            select_user=nothing,
+            select_item=nothing,
+            select_rating=unrated,
+            links=np.zeros((2, 0), np.int64),
+        )
+        return fit_again(facts, shown).predict(user, item)
+
+    return refit

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import dgl
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from rrnet_cli.datasets.base import FIT, HOLD
+from rrnet_cli.features.linear import fit_linear
+from rrnet_cli.features.rating_bias import RatingTable, fit_bias
+from rrnet_cli.graphs.candidates import log_softmax
+from rrnet_cli.stages._refit import refit_of
+
+
+def classes(labels: np.ndarray, matrix: np.ndarray, backbone: str = "logmel") -> SimpleNamespace:
+    """What is read of the features artifact of a classification into three labels."""
+    tables = {"instances.parquet": {"label": labels}, "labels.parquet": {"name": list("abc")}}
+    return SimpleNamespace(
+        manifest=SimpleNamespace(summary={"backbone": backbone, "left": "audio"}),
+        arrays=lambda _: {"audio": matrix},
+        table=lambda name, columns=None: pa.table(tables[name]),
+    )
+
+
+@pytest.fixture
+def problem() -> tuple[dgl.DGLGraph, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    labels = np.arange(30) % 3
+    matrix = (rng.normal(size=(3, 5))[labels] + rng.normal(size=(30, 5))).astype(np.float32)
+    left, right = np.repeat(np.arange(30), 2), rng.integers(0, 3, 60)
+    graph = dgl.heterograph(
+        {("audio", "inter", "text"): (torch.tensor(left), torch.tensor(right))},
+        {"audio": 30, "text": 3},
+    )
+    return graph, labels, matrix
+
+
+def test_a_linear_baseline_is_fitted_on_the_shown_instances(problem) -> None:
+    graph, labels, matrix = problem
+    left, right = (ids.numpy() for ids in graph.edges())
+    known = left < 20
+    refit = refit_of(graph, classes(labels, matrix), None)
+    assert refit is not None
+    logits = fit_linear(matrix, labels, np.where(np.arange(30) < 20, FIT, HOLD), 3).logits
+    np.testing.assert_allclose(refit(known), log_softmax(logits)[left, right], rtol=1e-6)
+
+
+def test_no_label_that_is_not_shown_is_read(problem) -> None:
+    graph, labels, matrix = problem
+    known = graph.edges()[0].numpy() < 20
+    one, other = (
+        refit_of(graph, classes(given, matrix), None)(known)
+        for given in (labels, np.where(np.arange(30) < 20, labels, (labels + 1) % 3))
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+def test_networks_are_not_refitted(problem) -> None:
+    graph, labels, matrix = problem
+    assert refit_of(graph, classes(labels, matrix, "envnet"), None) is None
+
+
+def test_the_bias_model_is_fitted_on_the_shown_ratings() -> None:
+    rng = np.random.default_rng(0)
+    user, item = np.repeat(np.arange(6), 5), np.tile(np.arange(5), 6)
+    rating = rng.uniform(1, 5, 30).astype(np.float32)
+    graph = dgl.heterograph(
+        {("user", "inter", "item"): (torch.tensor(user), torch.tensor(item))},
+        {"user": 6, "item": 5},
+    )
+    known = rng.random(30) < 0.6
+    hidden = np.where(known, rating, np.nan).astype(np.float32)
+    graph.edges["inter"].data["target"] = torch.tensor(hidden)
+    facts = {"user_reg": 2.0, "item_reg": 3.0, "select_rmse": 0.9}
+    features = SimpleNamespace(manifest=SimpleNamespace(summary={"baseline": facts}))
+    refit = refit_of(graph, features, (1.0, 5.0))
+    assert refit is not None
+    expected = fit_bias(
+        RatingTable(user[known], item[known], rating[known]), 6, 5,
+        scale=(1.0, 5.0), user_reg=2.0, item_reg=3.0,
+    ).predict(user, item)  # fmt: skip
+    np.testing.assert_allclose(refit(known), expected)
