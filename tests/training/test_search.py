@@ -50,7 +50,9 @@ def test_more_trials_begin_with_those_of_fewer(seed: int, few: int, more: int) -
 @given(st.integers(0, 2**32))
 def test_another_key_and_another_order_leave_the_draws_of_a_key_alone(seed: int) -> None:
     def draws(ranges: list[str]) -> list[str]:
-        return [setting["lr"] for setting in settings_to_try(parse([], ranges, 5, seed))]
+        tried = settings_to_try(parse([], ranges, 5, seed))
+        # drawn alone, a rate that comes twice is tried once
+        return list(dict.fromkeys(setting["lr"] for setting in tried))
 
     assert draws(RANGES[:1]) == draws(RANGES) == draws(RANGES[::-1])
 
