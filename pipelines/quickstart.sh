@@ -15,9 +15,9 @@ fi
 rrnet extract digits --backbone pixels --name digits-pixels "${fast_extract[@]}"
 rrnet build-graph digits-pixels --k-intra 10 --k-intra-right 2 --k-inter 10
 for preset in "${presets[@]}"; do
-  use_preset "$preset" --optimizer sgd --lr 0.01 --momentum 0.9 --weight-decay 5e-4
-  rrnet train digits-pixels --preset "$preset" --units intra,inter --hidden 16 --epochs 150 \
-    "${rates[@]}" "${fast_train[@]}"
+  use_preset "$preset" --units intra,inter --hidden 16 \
+    --optimizer sgd --lr 0.01 --momentum 0.9 --weight-decay 5e-4
+  rrnet train digits-pixels --preset "$preset" --epochs 150 "${rates[@]}" "${fast_train[@]}"
   keep_as "digits-pixels-$preset"
   rrnet eval "digits-pixels-$preset" --name "digits-pixels-$preset" "${keep[@]}"
 done

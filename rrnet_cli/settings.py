@@ -193,9 +193,10 @@ class TrainSettings(Settings):
         description="Decay of a moving average of the weights; it is what is kept.",
     )
     seed: int = Field(0, ge=0)
-    attributes: Literal["learned", "degree"] = Field(
+    attributes: Literal["learned", "degree", "none"] = Field(
         "learned",
-        description="Ratings: users and items are learned vectors, or how often they are rated.",
+        description="Ratings: users and items are learned vectors, or how often they are rated. "
+        "Classes: learned is the extracted features; none leaves those of instances out.",
     )
     normalise: Literal["none", "standard"] = Field(
         "standard", description="Raw node features as they are, or standardised a column."
@@ -241,6 +242,7 @@ PLUS: dict[str, object] = {
     "patience": 30,
     "prior": "residual",
     "context": True,
+    "votes": True,
     "refit_prior": True,
     "refits": 30,
     "edge_weight": True,

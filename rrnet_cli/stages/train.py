@@ -141,6 +141,8 @@ def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -
     scale = None if low is None or high is None else (low, high)
     if scale is not None and settings.attributes == "degree":
         tensors = degrees(heterograph, sides)
+    elif settings.attributes == "none":
+        tensors = {**tensors, sides[0]: torch.ones(tensors[sides[0]].shape[0], 1)}
     refit = refit_of(heterograph, features, scale) if settings.refit_prior else None
     return assemble(heterograph, sides, tensors, scale, settings.normalise, refit)
 
@@ -175,10 +177,17 @@ def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.flo
 
 def _check(settings: TrainSettings, features: Artifact) -> None:
     """Refuse settings that the task gives no meaning to."""
-    if settings.objective == "softmax" and features.manifest.summary["task"] == "rating":
+    rating = features.manifest.summary["task"] == "rating"
+    if rating and settings.objective == "softmax":
         raise ConfigError(
             "The objective softmax chooses among an instance's candidates; ratings have none.",
             "Use --objective bce.",
+        )
+    if settings.attributes == ("none" if rating else "degree"):
+        task, other = ("ratings", "degree") if rating else ("classes", "none")
+        raise ConfigError(
+            f"The attributes {settings.attributes} are not for {task}.",
+            f"Use --set attributes={other}, or learned.",
         )
 
 

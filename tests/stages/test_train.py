@@ -147,6 +147,23 @@ def test_softmax_over_ratings_is_refused(store: Store) -> None:
         run(store, TrainSettings(objective="softmax"), graph="ratings")
 
 
+@pytest.mark.parametrize(("graph", "attributes"), [("digits", "degree"), ("ratings", "none")])
+def test_attributes_of_the_other_task_are_refused(
+    store: Store, graph: str, attributes: str
+) -> None:
+    settings = TrainSettings.model_validate({"attributes": attributes})
+    with pytest.raises(ConfigError, match=f"attributes {attributes} are not for"):
+        run(store, settings, graph=graph)
+
+
+def test_without_attributes_no_feature_of_an_instance_is_read(store: Store) -> None:
+    settings = TrainSettings.model_validate({**PLUS, "epochs": 2, "attributes": "none"})
+    weights = run(store, settings).artifact.tensors("model.safetensors")
+    encoder = [value for name, value in weights.items() if "node_encoder.left" in name]
+    assert max(value.shape[-1] for value in encoder if value.ndim == 2) == settings.hidden
+    assert 1 in {value.shape[-1] for value in encoder}
+
+
 def test_a_gpu_is_refused_in_one_sentence(store: Store) -> None:
     with pytest.raises(ResourceError, match="cuda"):
         run(store, device="cuda")
