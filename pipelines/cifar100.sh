@@ -27,9 +27,9 @@ rrnet extract cifar100 --data "$DATA" "${baseline[@]}" --name "$graph" \
   --word-vectors "${VECTORS:-glove-6b-50d}" "${fast_extract[@]}"
 rrnet build-graph "$graph" --k-intra 20 --k-intra-right 3 --k-inter 15
 for preset in "${presets[@]}"; do
-  use_preset "$preset" --optimizer sgd --lr 0.01 --momentum 0.9 --weight-decay 5e-4
-  rrnet train "$graph" --preset "$preset" --units intra,inter,intra,inter,inter --hidden 16 \
-    "${rates[@]}" "${fast_train[@]}"
+  use_preset "$preset" --units intra,inter,intra,inter,inter --hidden 16 \
+    --optimizer sgd --lr 0.01 --momentum 0.9 --weight-decay 5e-4
+  rrnet train "$graph" --preset "$preset" "${rates[@]}" "${fast_train[@]}"
   keep_as "$graph-$preset"
   rrnet eval "$graph-$preset" --name "$graph-$preset" "${keep[@]}"
 done
