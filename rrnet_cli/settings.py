@@ -108,13 +108,13 @@ class BaselineSettings(Settings):
     )
     test_crops: Positive = Field(10, description="Crops averaged per clip (sound networks).")
     user_reg: float | None = Field(
-        None, ge=0, description="Damping of user biases (rating-bias); unset: chosen on `select`."
+        None, ge=0, description="Damping of user biases (ratings); unset: chosen on `select`."
     )
     item_reg: float | None = Field(
-        None, ge=0, description="Damping of item biases (rating-bias); unset: chosen on `select`."
+        None, ge=0, description="Damping of item biases (ratings); unset: chosen on `select`."
     )
     factor_reg: float | None = Field(
-        None, gt=0, description="Damping (rating-factors); unset: chosen on `select`."
+        None, gt=0, description="Damping of factors (rating-factors); unset: chosen on `select`."
     )
     embedding_dim: Positive = Field(128, description="Width of user and item attributes.")
 

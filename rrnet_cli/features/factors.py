@@ -105,10 +105,13 @@ class Factors(nn.Module):
     def objective(self) -> Tensor:
         """Σ squared errors + dampings + what is the method's own; scalar."""
         error = self(self.user, self.item) - self.rating
-        biases = self.damped(self.user_bias, self.user_count)
-        biases = biases + self.damped(self.item_bias, self.item_count)
-        total: Tensor = error.square().sum() + biases + self.penalty()
+        total: Tensor = error.square().sum() + self.bias_penalty() + self.penalty()
         return total
+
+    def bias_penalty(self) -> Tensor:
+        """Damping of the biases, as of the factors; scalar."""
+        of_users = self.damped(self.user_bias, self.user_count)
+        return of_users + self.damped(self.item_bias, self.item_count)
 
 
 def neighbour_sum(places: Tensor, value: Tensor, shape: tuple[int, int]) -> Tensor:

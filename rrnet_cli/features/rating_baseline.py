@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rrnet_cli.features.factors import RatingFactors
 from rrnet_cli.features.rating_bias import RatingBias, RatingTable, choose_bias, fit_bias
 from rrnet_cli.features.rating_data import RatingData
-from rrnet_cli.features.rating_factors import choose_rating_factors, fit_rating_factors
+from rrnet_cli.features.rating_factors import Damping, choose_rating_factors, fit_rating_factors
 from rrnet_cli.progress import Reporter
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ def choose(
     Raises:
         InputError: No ratings to fit on, or none to choose on where a choice is left.
     """
-    if settings.backbone == "rating-factors":
-        factors, reg = choose_rating_factors(data, settings.factor_reg, seed, reporter)
-        return RatingBaseline(factors, {"reg": reg, "steps": factors.steps, "seed": seed})
     bias = choose_bias(
         RatingTable(data.user, data.item, data.rating),
         RatingTable(data.select_user, data.select_item, data.select_rating),
@@ -50,7 +47,14 @@ def choose(
         item_reg=settings.item_reg,
         reporter=reporter,
     )
-    return RatingBaseline(bias, {"user_reg": bias.user_reg, "item_reg": bias.item_reg})
+    facts = {"user_reg": bias.user_reg, "item_reg": bias.item_reg}
+    if settings.backbone != "rating-factors":
+        return RatingBaseline(bias, facts)
+    factors, damping = choose_rating_factors(
+        data, bias.user_reg, bias.item_reg, settings.factor_reg, seed, reporter
+    )
+    facts |= {"factor_reg": damping.factors, "steps": factors.steps, "seed": seed}
+    return RatingBaseline(factors, facts)
 
 
 def refit(facts: Mapping[str, float], data: RatingData) -> RatingBias | RatingFactors:
@@ -60,8 +64,9 @@ def refit(facts: Mapping[str, float], data: RatingData) -> RatingBias | RatingFa
         facts: Those of a `RatingBaseline`; more keys do not matter.
         data: With one or more ratings to fit on.
     """
-    if "steps" in facts:
-        return fit_rating_factors(data, facts["reg"], int(facts["steps"]), int(facts["seed"]))
+    if "factor_reg" in facts:
+        damping = Damping(facts["user_reg"], facts["item_reg"], facts["factor_reg"])
+        return fit_rating_factors(data, damping, int(facts["steps"]), int(facts["seed"]))
     return fit_bias(
         RatingTable(data.user, data.item, data.rating),
         data.num_users,

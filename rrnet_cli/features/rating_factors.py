@@ -8,6 +8,7 @@ what is masked.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,8 +20,17 @@ from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import Reporter
 
 DIM = 10
-GRID = (0.8, 1.0, 1.2, 1.5, 2.0)
-"""Dampings tried where none is given."""
+GRID = (0.8, 1.2, 1.5, 2.0, 3.0)
+"""Dampings of the factors tried where none is given."""
+
+
+@dataclass(frozen=True)
+class Damping:
+    """Of the biases of users and of items, and of the factors."""
+
+    users: float
+    items: float
+    factors: float
 
 
 class ImplicitFactors(Factors):
@@ -57,18 +67,37 @@ class ImplicitFactors(Factors):
         return own + self.reg * weighted_squares(self.implicit, weight)
 
 
+class FactorsOnBiases(ImplicitFactors):
+    """SVD++ whose biases are damped like those of the bias model.
+
+    With enough damping of the factors it is that model. Damped together with the factors, biases
+    are too free or too tight: on Ciao that is worse than no factors at all.
+    """
+
+    def __init__(self, data: RatingData, damping: Damping) -> None:
+        super().__init__(data, DIM, damping.factors)
+        self.damping = damping
+
+    def bias_penalty(self) -> Tensor:
+        """As `features.rating_bias`; scalar."""
+        of_users = self.damping.users * self.user_bias.square().sum()
+        return of_users + self.damping.items * self.item_bias.square().sum()
+
+
 def weighted_squares(value: Tensor, weight: Tensor) -> Tensor:
     """Σ weight |value|² of rows (n, dim) and their weights (n,); scalar."""
     total: Tensor = (weight * value.square().sum(1)).sum()
     return total
 
 
-def fit_rating_factors(data: RatingData, reg: float, steps: int | None, seed: int) -> RatingFactors:
-    """Fit at one damping.
+def fit_rating_factors(
+    data: RatingData, damping: Damping, steps: int | None, seed: int
+) -> RatingFactors:
+    """Fit at one setting.
 
     Args:
         data: Ratings, one or more; the select ones are read where `steps` is None.
-        reg: Damping, above 0.
+        damping: Each 0 or more.
         steps: See `fit_factors`.
         seed: Of the factors' start; the global generator is left as it was.
 
@@ -79,16 +108,24 @@ def fit_rating_factors(data: RatingData, reg: float, steps: int | None, seed: in
         raise InputError("there are no ratings to fit on")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return fit_factors(ImplicitFactors(data, DIM, reg), data, steps)
+        return fit_factors(FactorsOnBiases(data, damping), data, steps)
 
 
 def choose_rating_factors(
-    data: RatingData, reg: float | None, seed: int, reporter: Reporter
-) -> tuple[RatingFactors, float]:
-    """Fit with the given damping, or the one of `GRID` that is best on the select ratings.
+    data: RatingData, users: float, items: float, reg: float | None, seed: int, reporter: Reporter
+) -> tuple[RatingFactors, Damping]:
+    """Fit with the given dampings; that of the factors, if None, is the best of `GRID` on select.
+
+    Args:
+        data: Ratings to fit on and to choose on.
+        users: Damping of user biases.
+        items: Damping of item biases.
+        reg: Damping of factors, or None.
+        seed: See `fit_rating_factors`.
+        reporter: Progress.
 
     Returns:
-        The factors, their number of steps chosen on select too, and the damping.
+        The factors, whose number of steps is chosen on select too, and the dampings.
 
     Raises:
         InputError: No ratings to fit on, or none to choose on.
@@ -96,15 +133,16 @@ def choose_rating_factors(
     if not len(data.select_rating):
         raise InputError("there are no ratings to choose the damping and the steps on")
     grid = GRID if reg is None else (reg,)
-    best: tuple[RatingFactors, float] | None = None
+    best: tuple[RatingFactors, Damping] | None = None
     best_rmse = math.inf
     with reporter.task("rating-factors", len(grid), "damping") as task:
         for tried in grid:
-            factors = fit_rating_factors(data, tried, None, seed)
+            damping = Damping(users, items, tried)
+            factors = fit_rating_factors(data, damping, None, seed)
             predicted = factors.predict(data.select_user, data.select_item)
             rmse = float(np.sqrt(np.square(predicted - data.select_rating).mean()))
             task.advance(status=f"rmse {rmse:.4f}")
             if best is None or rmse < best_rmse:
-                best, best_rmse = (factors, tried), rmse
+                best, best_rmse = (factors, damping), rmse
     assert best is not None
     return best

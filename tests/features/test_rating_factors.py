@@ -11,6 +11,7 @@ from rrnet_cli.features.rating_baseline import choose, refit
 from rrnet_cli.features.rating_bias import RatingTable, fit_bias
 from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.features.rating_factors import (
+    Damping,
     ImplicitFactors,
     choose_rating_factors,
     fit_rating_factors,
@@ -19,6 +20,7 @@ from rrnet_cli.progress import SilentReporter
 from rrnet_cli.settings import BaselineSettings
 
 SCALE = (1.0, 5.0)
+DAMPING = Damping(users=2.0, items=3.0, factors=1.0)
 
 
 def ratings(seed: int = 0, users: int = 40, items: int = 30) -> RatingData:
@@ -64,7 +66,7 @@ def test_every_implicit_factor_is_damped_once_a_rating_of_who_rated_its_item() -
 
 def test_factors_find_what_biases_cannot() -> None:
     data = ratings()
-    factors, reg = choose_rating_factors(data, None, 0, SilentReporter())
+    factors, damping = choose_rating_factors(data, 1.0, 1.0, None, 0, SilentReporter())
     bias = fit_bias(RatingTable(data.user, data.item, data.rating), 40, 30,
                     scale=SCALE, user_reg=1.0, item_reg=1.0)  # fmt: skip
     error, plain = (
@@ -73,7 +75,7 @@ def test_factors_find_what_biases_cannot() -> None:
         )
         for m in (factors, bias)
     )
-    assert error < 0.25 * plain and reg > 0 and factors.steps > 0
+    assert error < 0.25 * plain and damping.factors > 0 and factors.steps > 0
     assert factors.predict(data.user, data.item).min() >= SCALE[0]
 
 
@@ -99,7 +101,7 @@ def test_fitting_leaves_the_global_generator_as_it_was() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    fit_rating_factors(ratings(users=5, items=4), 1.0, 3, seed=0)
+    fit_rating_factors(ratings(users=5, items=4), DAMPING, 3, seed=0)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -107,9 +109,18 @@ def test_nothing_to_fit_on_or_to_choose_on_is_refused() -> None:
     data, none = ratings(users=5, items=4), np.zeros(0, np.int64)
     empty = replace(data, user=none, item=none, rating=np.zeros(0, np.float32))
     with pytest.raises(InputError, match="no ratings to fit"):
-        fit_rating_factors(empty, 1.0, 3, seed=0)
+        fit_rating_factors(empty, DAMPING, 3, seed=0)
     unselected = replace(
         data, select_user=none, select_item=none, select_rating=np.zeros(0, np.float32)
     )
     with pytest.raises(InputError, match="no ratings to choose"):
-        choose_rating_factors(unselected, 1.0, 0, SilentReporter())
+        choose_rating_factors(unselected, 1.0, 1.0, 1.0, 0, SilentReporter())
+
+
+def test_with_enough_damping_it_is_the_bias_model() -> None:
+    data = ratings()
+    bias = fit_bias(RatingTable(data.user, data.item, data.rating), 40, 30,
+                    scale=SCALE, user_reg=2.0, item_reg=3.0)  # fmt: skip
+    damped = fit_rating_factors(data, Damping(2.0, 3.0, 1e4), 2000, seed=0)
+    pairs = data.select_user, data.select_item
+    np.testing.assert_allclose(damped.predict(*pairs), bias.predict(*pairs), atol=2e-3)
