@@ -45,7 +45,7 @@ class Draws:
     def of(self, epoch: int) -> Draw:
         """The draw of an epoch, counted from 1."""
         refits = self.settings.refits
-        if refits is None or not _is_refitted(self.problem, self.settings):
+        if refits is None or not _refits(self.problem, self.settings):
             return draw(self.problem, self.settings)
         number = (epoch - 1) % refits
         if number not in self._kept:
@@ -77,11 +77,12 @@ def draw(problem: Problem, settings: TrainSettings) -> Draw:
     else:
         masked = (torch.rand(problem.num_left) < settings.mask_rate)[problem.owner]
     known = fit & ~masked
-    refitted = problem.refit is not None and settings.refit_prior
-    prior = problem.refit(known) if refitted and problem.refit is not None else problem.prior
-    return Draw(known, fit & masked, prior)
+    if problem.refit is None or not settings.refit_prior:
+        return Draw(known, fit & masked, problem.prior)
+    return Draw(known, fit & masked, problem.refit(known))
 
 
-def _is_refitted(problem: Problem, settings: TrainSettings) -> bool:
+def _refits(problem: Problem, settings: TrainSettings) -> bool:
+    """Whether a draw has a prior of its own."""
     held = bool((problem.role == HOLD).any())
     return problem.refit is not None and settings.context and settings.refit_prior and not held
