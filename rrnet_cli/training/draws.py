@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rrnet_cli.datasets.base import FIT, HOLD
+from rrnet_cli.errors import ConfigError
 from rrnet_cli.training.problem import Problem
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def draw(problem: Problem, settings: TrainSettings) -> Draw:
     The prior of a shown rating was fitted with the masked ratings of its user and its item in, so
     beside that rating it gives them away: the network would learn to read them off, which helps
     nowhere else. With `refit_prior` the baseline is fitted on the shown ratings alone.
+
+    Raises:
+        ConfigError: Nothing is shown that a baseline could be fitted on.
     """
     fit, held = problem.role == FIT, problem.role == HOLD
     if held.any():
@@ -77,9 +81,14 @@ def draw(problem: Problem, settings: TrainSettings) -> Draw:
     else:
         masked = (torch.rand(problem.num_left) < settings.mask_rate)[problem.owner]
     known = fit & ~masked
-    refitted = problem.refit is not None and settings.refit_prior
-    prior = problem.refit(known) if refitted and problem.refit is not None else problem.prior
-    return Draw(known, fit & masked, prior)
+    if problem.refit is None or not settings.refit_prior:
+        return Draw(known, fit & masked, problem.prior)
+    if not known.any():
+        raise ConfigError(
+            "everything is masked, so there is nothing to fit the baseline on anew",
+            f"lower mask_rate (now {settings.mask_rate:g}), or --set refit_prior=false",
+        )
+    return Draw(known, fit & masked, problem.refit(known))
 
 
 def _is_refitted(problem: Problem, settings: TrainSettings) -> bool:
