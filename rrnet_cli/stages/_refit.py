@@ -51,7 +51,9 @@ def _of_classes(graph: dgl.DGLGraph, features: Artifact) -> Refit:
     """Fits the logistic regression on the shown instances; those left out are as if held."""
     left, right = (ids.numpy() for ids in graph.edges(etype="inter", order="eid"))
     matrix = features.arrays("features.safetensors")[str(features.manifest.summary["left"])]
-    labels = features.table("instances.parquet", ("label",))["label"].to_numpy()
+    table = features.table("instances.parquet", ("label", "role"))
+    label, role = (table[name].to_numpy() for name in ("label", "role"))
+    labels = np.where(role == "fit", label, -1).astype(np.int64)
     classes = int(features.table("labels.parquet").num_rows)
 
     def refit(known: NDArray[np.bool_]) -> NDArray[np.float64]:

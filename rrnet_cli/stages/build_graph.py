@@ -245,7 +245,7 @@ def _rated_pairs(source: Artifact, num_users: int, num_items: int) -> RatedPairs
 
 
 def _predict_all(source: Artifact, num_users: int, num_items: int) -> NDArray[np.float32]:
-    """The bias model's rating of every pair, within the scale: (num_users, num_items)."""
+    """The baseline's rating of every pair, within the scale: (num_users, num_items)."""
     if num_users * num_items > MAX_PAIRS:
         raise ConfigError(
             f"--inter all: {num_users:,} users times {num_items:,} items are more than "
@@ -261,4 +261,6 @@ def _predict_all(source: Artifact, num_users: int, num_items: int) -> NDArray[np
     summary: Any = source.manifest.summary
     low, high = summary["scale"]
     rating = (model["mu"] + model["user_bias"])[:, None] + model["item_bias"]
+    if "user_factors" in model:
+        rating = rating + model["user_factors"] @ model["item_factors"].T
     return np.asarray(np.clip(rating, low, high), dtype=np.float32)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rrnet_cli.datasets.base import FIT, HOLD
+from rrnet_cli.errors import ConfigError
 from rrnet_cli.training.problem import Problem
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def draw(problem: Problem, settings: TrainSettings) -> Draw:
     The prior of a shown rating was fitted with the masked ratings of its user and its item in, so
     beside that rating it gives them away: the network would learn to read them off, which helps
     nowhere else. With `refit_prior` the baseline is fitted on the shown ratings alone.
+
+    Raises:
+        ConfigError: Nothing is shown that a baseline could be fitted on.
     """
     fit, held = problem.role == FIT, problem.role == HOLD
     if held.any():
@@ -79,6 +83,11 @@ def draw(problem: Problem, settings: TrainSettings) -> Draw:
     known = fit & ~masked
     if problem.refit is None or not settings.refit_prior:
         return Draw(known, fit & masked, problem.prior)
+    if not known.any():
+        raise ConfigError(
+            "everything is masked, so there is nothing to fit the baseline on anew",
+            f"lower mask_rate (now {settings.mask_rate:g}), or --set refit_prior=false",
+        )
     return Draw(known, fit & masked, problem.refit(known))
 
 

@@ -18,8 +18,7 @@ class Network(nn.Module):
     """RR-Net on one problem.
 
     Attributes of users and items are drawn from U[0, 1) and learned with the rest (Sec. IV-C3),
-    unless `attributes` is ``degree``; extracted features of sounds, pictures and words stay as
-    they are.
+    unless `attributes` is ``degree``; features of sounds, pictures and words are not trained.
     """
 
     def __init__(self, problem: Problem, settings: TrainSettings) -> None:

@@ -101,7 +101,7 @@ def as_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple | list):
-        return "+".join(map(str, value))
+        return "+".join(map(str, value)) or "none"
     return repr(value) if isinstance(value, float) else str(value)
 
 

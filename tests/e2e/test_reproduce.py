@@ -75,6 +75,15 @@ def test_a_table_has_the_columns_and_the_rows_of_the_paper(
     assert rows["ESC-10", "DMCU"][2] == "94.6 ± 0.2" and rows["ESC-10", "DMCU"][-2] == "published"
 
 
+def test_data_are_counted_once_whatever_their_baselines(folder: Path, invoke: Invoke) -> None:
+    result = invoke(*words(folder, "table3", "--only", "filmtrust"))
+    assert result.code == 0, result.err
+    (row,) = (line for line in result.out.splitlines() if line.startswith("| FilmTrust"))
+    assert "not run here" not in row
+    planned = invoke(*words(folder, "table3", "--dry-run", "--json"))
+    assert not any("factors" in step["name"] for step in planned.json["steps"])
+
+
 def test_a_dry_run_writes_nothing(folder: Path, invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("--json", "reproduce", "table4", "--data", folder / "data", "--dry-run")
     assert result.code == 0, result.err

@@ -319,6 +319,27 @@ def test_all_pairs_have_the_prior_of_the_bias_model(store: Store) -> None:
     assert np.isfinite(table["target"]).sum() == 4
 
 
+def test_all_pairs_have_the_prior_of_the_factors_too(store: Store) -> None:
+    files = rating_files()
+    rng = np.random.default_rng(0)
+    user_factors, item_factors = rng.normal(size=(4, 2)), rng.normal(size=(3, 2))
+    bias = files["baseline.safetensors"]
+    files["baseline.safetensors"] = bias | {
+        "user_factors": user_factors, "item_factors": item_factors
+    }  # fmt: skip
+    store_features(store, files, RATING_SUMMARY | {"backbone": "rating-factors"})
+    table = edges_of(run(store, GraphSettings(intra="none", inter="all")).artifact)[
+        "user.inter.item"
+    ]
+    unrated = np.flatnonzero(table["role"] == NONE)
+    assert len(unrated) == 6
+    for row in unrated:
+        user, item = table.src[row], table.dst[row]
+        biases = 3.0 + bias["user_bias"][user] + bias["item_bias"][item]
+        wanted = np.clip(biases + user_factors[user] @ item_factors[item], 1.0, 5.0)
+        np.testing.assert_allclose(table["prior"][row], wanted, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("settings", "summary", "message", "hint"),
     [

@@ -17,7 +17,11 @@ from rrnet_cli.stages._refit import refit_of
 
 def classes(labels: np.ndarray, matrix: np.ndarray, backbone: str = "logmel") -> SimpleNamespace:
     """What is read of the features artifact of a classification into three labels."""
-    tables = {"instances.parquet": {"label": labels}, "labels.parquet": {"name": list("abc")}}
+    roles = np.where(np.arange(len(labels)) < 20, "fit", "test")
+    tables = {
+        "instances.parquet": {"label": labels, "role": roles},
+        "labels.parquet": {"name": list("abc")},
+    }
     return SimpleNamespace(
         manifest=SimpleNamespace(summary={"backbone": backbone, "left": "audio"}),
         arrays=lambda _: {"audio": matrix},
@@ -56,6 +60,19 @@ def test_no_label_that_is_not_shown_is_read(problem) -> None:
         for given in (labels, np.where(np.arange(30) < 20, labels, (labels + 1) % 3))
     )
     np.testing.assert_array_equal(one, other)
+
+
+def test_a_label_that_is_not_fitted_is_never_read(problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, labels, matrix = problem
+    given = []
+
+    def spy(matrix, labels, *rest):
+        given.append(labels)
+        return fit_linear(matrix, labels, *rest)
+
+    monkeypatch.setattr("rrnet_cli.stages._refit.fit_linear", spy)
+    refit_of(graph, classes(labels, matrix), None)(graph.edges()[0].numpy() < 20)
+    np.testing.assert_array_equal(given[0], np.where(np.arange(30) < 20, labels, -1))
 
 
 def test_networks_are_not_refitted(problem) -> None:

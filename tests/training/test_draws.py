@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rrnet_cli.datasets.base import FIT, HOLD
+from rrnet_cli.errors import ConfigError
 from rrnet_cli.training.draws import Draws, draw
 
 from .problems import PLUS_SMALL, classification, held, rating, small
@@ -87,6 +89,14 @@ def test_drawing_kept_masks_leaves_the_generator_as_it_was() -> None:
     torch.manual_seed(3)
     draws.of(1)
     assert torch.equal(torch.rand(4), expected)
+
+
+def test_a_refit_needs_something_shown() -> None:
+    settings = small(**PLUS_SMALL | {"mask_rate": 1.0})
+    with pytest.raises(ConfigError, match="nothing to fit the baseline on") as caught:
+        draw(rating(), settings)
+    assert "mask_rate (now 1)" in caught.value.hint
+    assert not draw(classification(), settings).known.any()
 
 
 def test_without_a_refit_every_epoch_draws_anew() -> None:

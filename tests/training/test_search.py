@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.recipes import strict_yaml
+from rrnet_cli.settings import TrainSettings
 from rrnet_cli.training.search import as_text, parse, settings_to_try, trials
 
 RANGES = ["lr=1e-4..1e-2:log", "dropout=0..0.5", "hidden=4..64:log"]
@@ -130,3 +131,8 @@ def test_words_that_say_nothing_are_refused(
 )
 def test_a_value_as_text_is_read_back_the_same(value: object) -> None:
     assert strict_yaml.parse(as_text(value), "here") == value
+
+
+def test_a_stack_without_units_has_a_name() -> None:
+    assert as_text(()) == "none"
+    assert TrainSettings.model_validate({"units": as_text(())}).units == ()

@@ -99,7 +99,7 @@ def chosen(lines: Sequence[Line], options: Options) -> list[Line]:
 
     Raises:
         ConfigError: `--only` names none of them.
-        InputError: The data of a named line are not there, or those of no line.
+        InputError: The data of none of the lines that are wanted are there.
     """
     if options.only:
         wanted = [line for name in options.only for line in _called(name, lines)]

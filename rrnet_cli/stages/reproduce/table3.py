@@ -23,7 +23,8 @@ NOTES = (
 def table(chain: Chain) -> Reproduction:
     """Read the data and count."""
     options = chain.options
-    every = lines(options)
+    # data are counted once, whatever baselines there are for them
+    every = [line for line in lines(options) if line.backbone == "rating-bias"]
     wanted = chosen(every, options)
     counts: dict[str, Mapping[str, int] | None] = {}
     sources = []
