@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import fields, replace
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_inductive_peers_ignore_other_test_instances(name):
 @pytest.mark.parametrize("name", ALL)
 def test_inputs_are_left_as_they_were(name):
     data = class_data()
-    before = {field.name: getattr(data, field.name).copy() for field in fields(data)}
+    before = {field.name: copy.deepcopy(getattr(data, field.name)) for field in fields(data)}
     fit(name, data)
     for field, value in before.items():
         np.testing.assert_array_equal(getattr(data, field), value)
