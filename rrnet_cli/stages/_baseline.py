@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Given:
-    """A network that was trained before.
+class TrainedNetwork:
+    """A network after its training.
 
     Attributes:
         weights: By name.
@@ -49,7 +49,7 @@ class Training:
     resume: bool
     device: str
     reporter: Reporter
-    given: Given | None = None
+    given: TrainedNetwork | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rrnet_cli.features.classifier import TrainedClassifier, build_baseline, tra
 from rrnet_cli.features.inference import Applied, apply
 from rrnet_cli.features.sound import SOUND_NETS
 from rrnet_cli.settings import BaselineSettings, ExtractSettings
-from rrnet_cli.stages._baseline import Baseline, Given, Training
+from rrnet_cli.stages._baseline import Baseline, TrainedNetwork, Training
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,9 +45,12 @@ def network_baseline(
 
     if training.given is None:
         trained = train(instances.roles, training.workspace, settings.baseline)
-        history = _curve(trained.history)
+        model = trained.model
+        network = TrainedNetwork(trained.weights, _curve(trained.history), trained.precision)
     else:
-        trained, history = _take(training.given, instances, settings), training.given.history
+        network = training.given
+        model = build_baseline(settings.baseline, len(instances.class_names), settings.seed)
+        model.load_state_dict(network.weights)
     # The prior of a picture is the answer to the picture itself: what averaged views add is told by
     # its features, and to the peer `views`.
     plain = isinstance(instances, ImageSet)
@@ -55,32 +58,23 @@ def network_baseline(
     def prior(applied: Applied) -> NDArray[np.float32]:
         return applied.first if plain else applied.logits
 
-    applied = apply(trained.model, inputs, reporter=training.reporter)
+    applied = apply(model, inputs, reporter=training.reporter)
     # Which precision is faster is measured once: all priors are to be of one kind.
-    alike = settings.baseline.model_copy(update={"precision": trained.precision})
+    alike = settings.baseline.model_copy(update={"precision": network.precision})
 
     def refit(part: int, roles: NDArray[np.int8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        model = train(roles, training.workspace / f"part{part}", alike).model
-        return prior(apply(model, inputs, rows=rows, reporter=training.reporter))
+        other = train(roles, training.workspace / f"part{part}", alike).model
+        return prior(apply(other, inputs, rows=rows, reporter=training.reporter))
 
     return Baseline(
         features=applied.features,
         logits=prior(applied),
         joined=applied.logits if plain and inputs.views > 1 else None,
         refit=refit,
-        weights=trained.weights,
-        history=history,
-        facts={"precision": trained.precision, "epochs": history.num_rows},
+        weights=network.weights,
+        history=network.history,
+        facts={"precision": network.precision, "epochs": network.history.num_rows},
     )
-
-
-def _take(
-    given: Given, instances: AudioSet | ImageSet, settings: ExtractSettings
-) -> TrainedClassifier:
-    """The network that was trained before, without its history."""
-    model = build_baseline(settings.baseline, len(instances.class_names), settings.seed)
-    model.load_state_dict(given.weights)
-    return TrainedClassifier(model.eval(), (), given.precision)
 
 
 def _inputs(instances: AudioSet | ImageSet, settings: BaselineSettings) -> Inputs:

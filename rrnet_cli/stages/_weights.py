@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.settings import PICTURE_NETWORKS, SOUND_NETWORKS, ExtractSettings
-from rrnet_cli.stages._baseline import Given
+from rrnet_cli.stages._baseline import TrainedNetwork
 
 if TYPE_CHECKING:
     from rrnet_cli.store.artifact import Artifact, Key
@@ -49,10 +49,10 @@ def check(trained: Artifact, key: Key, settings: ExtractSettings) -> None:
         )
 
 
-def given(trained: Artifact) -> Given:
+def given(trained: Artifact) -> TrainedNetwork:
     """The network of some features, as `network_baseline` takes it."""
     facts: Any = trained.manifest.summary["baseline"]
-    return Given(
+    return TrainedNetwork(
         weights=trained.tensors("baseline.safetensors"),
         history=trained.table("history.parquet"),
         precision=facts["precision"],

@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rrnet_cli.evaluation.peers.base import Peer, Predict
-from rrnet_cli.features.rating_bias import GRID, RatingTable, fit_bias
+from rrnet_cli.features.rating_baseline import refit
+from rrnet_cli.features.rating_bias import GRID
 from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import Reporter
 
 
 def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Reporter) -> Predict:
     """Mu + b_u + b_i, biases damped; closed forms, no random number."""
-    model = fit_bias(
-        RatingTable(data.user, data.item, data.rating),
-        data.num_users,
-        data.num_items,
-        scale=data.scale,
-        user_reg=params["user_reg"],
-        item_reg=params["item_reg"],
-    )
-    return model.predict
+    return refit(params, data).predict
 
 
 PEER = Peer(
