@@ -6,9 +6,11 @@ All models are frozen, refuse unknown keys, and hold only what changes a result.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from rrnet_cli.base_settings import Settings
 
 Layout = Literal[
     "esc",
@@ -43,14 +45,10 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
 
 
-class Settings(BaseModel):
-    """Base of all parameter models: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class DataSettings(Settings):
     """Which raw data, and who belongs to which split."""
+
+    later: ClassVar = frozenset({"holdout"})
 
     layout: Layout
     subset: str | None = Field(None, description="esc: `esc10` or unset for all 50 classes.")
@@ -81,6 +79,8 @@ class DataSettings(Settings):
 
 class BaselineSettings(Settings):
     """The baseline that gives features and prior (paper Sec. IV), and how it is trained."""
+
+    later: ClassVar = frozenset({"between_class", "strong_augment", "factor_reg", "views"})
 
     backbone: Backbone
     stem: Literal["imagenet", "cifar"] = "imagenet"
@@ -143,6 +143,8 @@ class TextSettings(Settings):
 class ExtractSettings(Settings):
     """Stage `extract`."""
 
+    later: ClassVar = frozenset({"cross_fit"})
+
     data: DataSettings
     baseline: BaselineSettings
     text: TextSettings = TextSettings()
@@ -154,6 +156,8 @@ class ExtractSettings(Settings):
 
 class GraphSettings(Settings):
     """Stage `build-graph` (paper Sec. III-B)."""
+
+    later: ClassVar = frozenset({"shuffle_intra"})
 
     intra: Literal["knn", "links", "none"] = "knn"
     k_intra: Positive = Field(10, description="Nearest neighbours of a left node.")
@@ -168,6 +172,10 @@ class GraphSettings(Settings):
 
 class TrainSettings(Settings):
     """Stage `train` (paper Sec. III-C, III-D). The defaults are the `paper` preset."""
+
+    later: ClassVar = frozenset(
+        {"schedule", "average", "attributes", "refit_prior", "refits", "votes"}
+    )
 
     preset: Literal["paper", "plus"] = "paper"
     units: tuple[Unit, ...] = Field(

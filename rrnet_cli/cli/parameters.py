@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from rrnet_cli.base_settings import Settings
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.recipes import strict_yaml
-from rrnet_cli.settings import Settings
 
 __all__ = ["known_keys", "resolve"]
 

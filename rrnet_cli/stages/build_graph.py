@@ -66,7 +66,7 @@ def build_graph(
     key = Key(
         kind="graph",
         name=name or _default_name(settings, source.ref.name),
-        params=_params(settings),
+        params=settings.recorded(),
         inputs={"features": source.ref},
         data=None,
     )
@@ -143,14 +143,6 @@ def check_settings(settings: GraphSettings, summary: Any) -> None:
 def _default_name(settings: GraphSettings, features: str) -> str:
     seed = settings.shuffle_intra
     return features if seed is None else f"{features}-shuffled{seed}"
-
-
-def _params(settings: GraphSettings) -> dict[str, Any]:
-    """The settings; a later switch that is off is left out, so that older versions stay."""
-    params: dict[str, Any] = settings.model_dump(mode="json")
-    if params["shuffle_intra"] is None:  # 0 is a seed
-        del params["shuffle_intra"]
-    return params
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def evaluate(
     key = Key(
         kind="evaluation",
         name=name or _default_name([source.model.ref.name for source in sources]),
-        params=settings.model_dump(mode="json"),
+        params=settings.recorded(),
         inputs=_inputs(sources),
         data=None,
     )

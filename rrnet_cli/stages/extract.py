@@ -15,7 +15,7 @@ from rrnet_cli.datasets.manifests import find_table, read_manifest
 from rrnet_cli.datasets.splits import NUM_RATING_FOLDS
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.progress import Reporter
-from rrnet_cli.settings import BaselineSettings, ExtractSettings
+from rrnet_cli.settings import ExtractSettings
 from rrnet_cli.stages import _classification, _ratings, _text, _weights
 from rrnet_cli.stages._baseline import Training
 from rrnet_cli.store.artifact import Key
@@ -48,10 +48,6 @@ BACKBONES = {
 
 SAMPLE_RATES = {"envnet": 16_000, "envnet_v2": 44_100, "m18": 8_000, "logmel": 22_050}
 """In Hz, that clips are read at; each network says its own, but importing one is slow."""
-
-
-_LATER_SETTINGS = ("between_class", "strong_augment", "factor_reg", "views")
-"""Settings of baselines that came after the first artifacts: in the version only where used."""
 
 
 def extract(
@@ -237,15 +233,7 @@ def manifest_modality(data: Path | None) -> str:
 
 def _params(settings: ExtractSettings, text: _text.TextSource | None) -> dict[str, Any]:
     """The settings, with the word vectors named by content: paths are never recorded."""
-    params: dict[str, Any] = settings.model_dump(mode="json")
-    # Later settings are left out where unused: what was extracted before keeps its version.
-    data, baseline = params["data"], params["baseline"]
-    for section, switch in ((params, "cross_fit"), (data, "holdout")):
-        if not section[switch]:
-            del section[switch]
-    for name in _LATER_SETTINGS:
-        if baseline[name] == BaselineSettings.model_fields[name].default:
-            del baseline[name]
+    params = settings.recorded()
     if text is not None:
         params["text"]["vectors"] = f"sha256:{text.digest}"
     return params

@@ -92,7 +92,7 @@ def sweep(
     key = Key(
         kind="sweep",
         name=name or f"{source.ref.name}-{'-'.join(presets)}-sweep",
-        params=settings.model_dump(mode="json"),
+        params=settings.recorded(),
         inputs={
             "graph": source.ref,
             "features": features.ref,

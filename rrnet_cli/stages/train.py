@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from rrnet_cli.store.store import Outcome, Store
 
 _WEIGHTS = "model.safetensors"
-_LATER_SETTINGS = ("schedule", "average", "attributes", "refit_prior", "refits", "votes")
-"""Settings that came after the first models; their defaults are what was done before."""
-
 _SCALE = TypeAdapter(tuple[float | None, float | None])
 
 
@@ -94,23 +91,10 @@ def model_key(
     return Key(
         kind="model",
         name=name or f"{graph.ref.name}-{settings.preset}{'' if settings.units else '-no-units'}",
-        params=_params(settings),
+        params=settings.recorded(),
         inputs={"graph": graph.ref, "features": features.ref},
         data=None,
     )
-
-
-def _params(settings: TrainSettings) -> dict[str, Any]:
-    """All settings; later ones only where they are used, so that earlier models keep their version.
-
-    Stored models are read back with the defaults in place of what is left out.
-    """
-    params = settings.model_dump(mode="json")
-    default = TrainSettings.model_fields
-    for name in _LATER_SETTINGS:
-        if getattr(settings, name) == default[name].default:
-            del params[name]
-    return params
 
 
 def check_device(device: str) -> None:

@@ -86,7 +86,7 @@ class Key:
     Attributes:
         kind: One of `FORMATS`.
         name: What people call it. Not part of the version, nor are paths, times or devices.
-        params: The stage's full parameters, `settings.model_dump(mode="json")`.
+        params: The stage's full parameters, `settings.recorded()`.
         inputs: The artifacts it reads, by role.
         data: The raw data it reads, if any.
 

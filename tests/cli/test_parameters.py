@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rrnet_cli.base_settings import Settings
 from rrnet_cli.cli.parameters import known_keys, resolve
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.recipes import load_recipe, strict_yaml
@@ -14,7 +15,6 @@ from rrnet_cli.settings import (
     EvalSettings,
     ExtractSettings,
     GraphSettings,
-    Settings,
     TrainSettings,
 )
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from rrnet_cli.base_settings import Settings
 from rrnet_cli.recipes import load_recipe
-from rrnet_cli.settings import EvalSettings, GraphSettings, Settings, TrainSettings
+from rrnet_cli.settings import EvalSettings, GraphSettings, TrainSettings
 from rrnet_cli.store.artifact import Key
 
 BASES: dict[str, Settings] = {

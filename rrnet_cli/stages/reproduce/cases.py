@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from rrnet_cli.base_settings import Settings
 from rrnet_cli.recipes import FOLDERS, load_recipe
-from rrnet_cli.settings import PLUS, ExtractSettings, GraphSettings, Settings, TrainSettings
+from rrnet_cli.settings import PLUS, ExtractSettings, GraphSettings, TrainSettings
 
 Preset = Literal["paper", "plus"]
 PRESETS: tuple[Preset, ...] = ("paper", "plus")
