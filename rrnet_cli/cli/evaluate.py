@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,33 +74,8 @@ def evaluate(
     )
 
 
-def shown_command(argv: Sequence[str], folder: Path) -> str:
-    """The command line as it may be published: shell-quoted, without absolute paths.
-
-    Args:
-        argv: The words after `rrnet`.
-        folder: Paths below it are written relative to it; of others only the last part is.
-    """
-    return shlex.join(["rrnet", *(_without_absolute(word, folder) for word in argv)])
-
-
-def current_commit(folder: Path) -> str | None:
-    """Short name of the commit that `folder` is a checkout of; None where it is none."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None
-
-
 def _save(path: Path, report: dict[str, Any]) -> None:
+    from rrnet_cli.cli.provenance import code_version, shown_command
     from rrnet_cli.evaluation.results import result_rows, write_results
     from rrnet_cli.recipes import load_recipe
 
@@ -114,16 +85,7 @@ def _save(path: Path, report: dict[str, Any]) -> None:
         report,
         paper=load_recipe(recipe).paper if recipe else {},
         command=shown_command(sys.argv[1:], here),
-        commit=current_commit(here),
+        commit=code_version(),
         date=datetime.now(UTC).date().isoformat(),
     )
     write_results(path, rows)
-
-
-def _without_absolute(word: str, folder: Path) -> str:
-    head, equals, value = word.rpartition("=")
-    if not os.path.isabs(value):
-        return word
-    path = Path(os.path.normpath(value))
-    below = path.is_relative_to(folder)
-    return f"{head}{equals}{path.relative_to(folder).as_posix() if below else path.name}"

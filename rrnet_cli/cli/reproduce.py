@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rrnet_cli.cli.provenance import code_version
 from rrnet_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -116,27 +116,6 @@ def reproduce(
         _emit_plan(session, chain)
     else:
         _emit_page(session, page, out)
-
-
-def code_version() -> str:
-    """The commit that this code is a checkout of, as `git describe` names it, else its version."""
-    import rrnet_cli
-
-    folder = Path(rrnet_cli.__file__).resolve().parent.parent
-
-    def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=True
-        )
-        return done.stdout.strip()
-
-    try:
-        # an installed package may lie inside somebody else's checkout
-        if Path(git("rev-parse", "--show-toplevel")).resolve() == folder:
-            return git("describe", "--always", "--dirty")
-    except (OSError, subprocess.SubprocessError):
-        pass
-    return f"rrnet {rrnet_cli.__version__}"
 
 
 def _emit_plan(session: Session, chain: Chain) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from rrnet_cli.cli.evaluate import current_commit, shown_command
 from rrnet_cli.store.store import Store
 from tests.stages.evaluations import (
     class_problem,
@@ -28,24 +27,6 @@ def no_network_and_no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most tests are about figures; `monkeypatch.undo()` brings plots and the real score back."""
     monkeypatch.setattr("rrnet_cli.stages.train.score", some_scores)
     monkeypatch.setattr("rrnet_cli.stages.evaluate._draw", lambda *arguments: None)
-
-
-def test_the_published_command_has_no_absolute_path(tmp_path):
-    words = [
-        *("eval", "a b", "--artifacts", f"{tmp_path}/store", f"--save-results={tmp_path}/x/y.json"),
-        *("--config", "/somewhere/else/c.yaml", "--set", "k=/deep/down", "../up", "--seed", "3"),
-    ]
-    assert shown_command(words, tmp_path) == (
-        "rrnet eval 'a b' --artifacts store --save-results=x/y.json "
-        "--config c.yaml --set k=down ../up --seed 3"
-    )
-
-
-def test_no_checkout_no_commit(tmp_path, monkeypatch):
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert current_commit(tmp_path) is None
-    monkeypatch.setenv("PATH", "")
-    assert current_commit(tmp_path) is None
 
 
 def test_commands(store, invoke, monkeypatch):
