@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from rrnet_cli.errors import ConfigError
+from rrnet_cli.features.depthwise import quicken
 from rrnet_cli.features.network import BaselineNet
 from rrnet_cli.features.trimmed import trim
 
@@ -51,7 +52,7 @@ class VisionNet(BaselineNet):
         super().__init__()
         self.feature_dim = feature_dim
         self.num_classes = num_classes
-        self.trunk = trim(trunk)
+        self.trunk = quicken(trim(trunk))
         self.bottleneck = nn.Identity() if width == feature_dim else nn.Linear(width, feature_dim)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(feature_dim, num_classes)
