@@ -1,0 +1,298 @@
+"""The fused kernels: an edge layer with its sums, and the decoder, each forward and backward.
+
+One call does a part of the edges, `first` to `last`, on one thread, a block at a time, and drops
+the global interpreter lock. Pre-activations and new attributes are recomputed in the backward
+pass. Absent arrays are given with zero rows. Weights are given transposed where their rows are
+read by input: `weight_x` (width of x, hidden), `head_in` (hidden in, hidden out).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from rrnet_cli.models.engines.blocks import (
+    BLOCK,
+    gather_add,
+    number_ends,
+    outer_add,
+    scatter_add,
+    times,
+)
+from rrnet_cli.models.engines.lanes import (
+    add_to,
+    fill,
+    load,
+    load_bytes,
+    relu,
+    store,
+    total,
+    where_positive,
+    width_of,
+)
+
+
+@njit(nogil=True)
+def _hidden(lanes: Any, graph: Any, ends: Any, layer: Any, at: Any, out: Any) -> None:
+    """relu(source[s] + target[t] + x @ weight_x) of a block; leaves its ends in `ends`."""
+    src, dst, grid = graph
+    source, target, x, weight_x = layer[:4]
+    start, count = at
+    number_ends(src, dst, grid, start, count, ends)
+    gather_add(lanes, source, target, ends, count, out)
+    if x.shape[1] > 0:
+        times(lanes, x, start, count, weight_x, out, 0)
+    for b in range(count):
+        store(out, b, relu(load(lanes, out, b)))
+
+
+@njit(nogil=True)
+def _head(lanes: Any, hidden: Any, count: int, layer: Any, out: Any, start: int) -> None:
+    """hidden @ head_in + bias."""
+    bias = load(lanes, layer[5], 0)
+    for b in range(count):
+        store(out, start + b, bias)
+    times(lanes, hidden, 0, count, layer[4], out, start)
+
+
+@njit(nogil=True)
+def _keep(lanes: Any, mask: Any, scale: Any, row: int, value: Any) -> Any:
+    """Dropout by a mask of bytes."""
+    if mask.shape[0] > 0:
+        value = value * load_bytes(lanes, mask, row, value) * fill(scale, value)
+    return value
+
+
+@njit(nogil=True)
+def _normalise(row: Any, width: int, eps: float) -> Any:
+    """Zero mean and unit variance over the lanes; and what it was divided by, inverted."""
+    row = row - fill(total(row) / width, row)
+    inverse = 1.0 / np.sqrt(total(row * row) / width + eps)
+    return row * fill(inverse, row), inverse
+
+
+@njit(nogil=True, cache=True)
+def edge_forward(
+    lanes: Any, part: Any, graph: Any, layer: Any, update: Any, out: Any, sums: Any
+) -> None:
+    """New edge attributes and their sums over the edges of each end.
+
+    Args:
+        lanes: Width hidden.
+        part: First and last edge (exclusive).
+        graph: `src`, `dst` (num_edges,) int32, `grid` of `number_ends`.
+        layer: `source` (num_sources, hidden), `target` (num_targets, hidden), `x` (num_edges,
+            width of x), `weight_x`, `head_in`, `bias` (1, hidden).
+        update: `residual`, `mask` (num_edges, hidden) uint8, `scale` of what it keeps, `norm`
+            (2, hidden): gain and shift, `eps`.
+        out: (num_edges, hidden), written.
+        sums: By source (num_sources, hidden) and by target (num_targets, hidden), added to.
+    """
+    residual, mask, scale, norm, eps = update
+    x = layer[2]
+    width = width_of(lanes)
+    hidden = np.empty((BLOCK, width), out.dtype)
+    ends = np.empty((2, BLOCK), np.int32)
+    plain = not residual and mask.shape[0] == 0 and norm.shape[0] == 0
+    for start in range(part[0], part[1], BLOCK):
+        count = min(BLOCK, part[1] - start)
+        _hidden(lanes, graph, ends, layer, (start, count), hidden)
+        _head(lanes, hidden, count, layer, out, start)
+        if not plain:
+            for b in range(count):
+                row = _keep(lanes, mask, scale, start + b, load(lanes, out, start + b))
+                if residual:
+                    row = row + load(lanes, x, start + b)
+                if norm.shape[0] > 0:
+                    row, _ = _normalise(row, width, eps)
+                    row = row * load(lanes, norm, 0) + load(lanes, norm, 1)
+                store(out, start + b, row)
+        for end in range(2):
+            if sums[end].shape[0] > 0:
+                scatter_add(lanes, out, start, ends[end], count, sums[end])
+
+
+@njit(nogil=True)
+def _through_update(
+    lanes: Any, layer: Any, update: Any, at: Any, new: Any, grads: Any, old: Any, norm_sums: Any
+) -> None:
+    """From gradients of the updated attributes, in `grads`, to those of the new ones, in place.
+
+    Leaves the gradient that goes past the layer in `old` (zero where nothing is kept).
+    """
+    residual, mask, scale, norm, eps = update
+    x = layer[2]
+    start, count = at
+    width = width_of(lanes)
+    for b in range(count):
+        grad = load(lanes, grads, b)
+        if norm.shape[0] > 0:
+            row = _keep(lanes, mask, scale, start + b, load(lanes, new, b))
+            if residual:
+                row = row + load(lanes, x, start + b)
+            row, inverse = _normalise(row, width, eps)
+            add_to(norm_sums, 0, grad * row)
+            add_to(norm_sums, 1, grad)
+            grad = grad * load(lanes, norm, 0)
+            along = fill(total(grad * row) / width, row)
+            grad = (grad - fill(total(grad) / width, row) - row * along) * fill(inverse, row)
+        if residual:
+            store(old, b, grad)
+        store(grads, b, _keep(lanes, mask, scale, start + b, grad))
+
+
+@njit(nogil=True)
+def _incoming(lanes: Any, ends: Any, at: Any, grads: Any, out: Any) -> None:
+    """Gradient of each edge's result: its own and that of the sums it went into."""
+    grad_out, grad_sums = grads
+    start, count = at
+    zero = fill(0.0, load(lanes, out, 0))
+    for b in range(count):
+        row = zero
+        if grad_out.shape[0] > 0:
+            row = row + load(lanes, grad_out, start + b)
+        for end in range(2):
+            if grad_sums[end].shape[0] > 0:
+                row = row + load(lanes, grad_sums[end], ends[end, b])
+        store(out, b, row)
+
+
+@njit(nogil=True)
+def _column_sum(lanes: Any, values: Any, count: int, out: Any) -> None:
+    """Add the sum of the block's rows to the one row of `out`."""
+    running = load(lanes, values, 0)
+    for b in range(1, count):
+        running = running + load(lanes, values, b)
+    add_to(out, 0, running)
+
+
+@njit(nogil=True)
+def _through_relu(
+    lanes: Any, hidden: Any, grad: Any, count: int, weight: Any, out: Any
+) -> None:
+    """grad @ weight where the hidden unit answers, else 0."""
+    zero = fill(0.0, load(lanes, hidden, 0))
+    for b in range(count):
+        store(out, b, zero)
+    times(lanes, grad, 0, count, weight, out, 0)
+    for b in range(count):
+        store(out, b, where_positive(load(lanes, hidden, b), load(lanes, out, b)))
+
+
+@njit(nogil=True, cache=True)
+def edge_backward(
+    lanes: Any,
+    part: Any,
+    graph: Any,
+    layer: Any,
+    update: Any,
+    grads: Any,
+    transposed: Any,
+    sums: Any,
+    grad_x: Any,
+) -> None:
+    """Gradients of `edge_forward`.
+
+    Args:
+        lanes: As there, like `part`, `graph`, `layer` and `update`.
+        grads: Of the edges' results (num_edges, hidden), and the pair of those of the sums.
+        transposed: `weight_x` as (hidden, width of x), and `head_in` as (hidden out, hidden in).
+        sums: Added to: of `source` and `target`, and of `weight_x`, `head_in`, `bias` and `norm`.
+        grad_x: (num_edges, hidden), written; or no rows.
+    """
+    has_norm = update[3].shape[0] > 0
+    node_sums, weight_sums = sums
+    x = layer[2]
+    width = width_of(lanes)
+    hidden = np.empty((BLOCK, width), x.dtype)
+    grad = np.empty((BLOCK, width), x.dtype)
+    past = np.zeros((BLOCK, width), x.dtype)
+    work = np.empty((BLOCK, width), x.dtype)
+    ends = np.empty((2, BLOCK), np.int32)
+    for start in range(part[0], part[1], BLOCK):
+        count = min(BLOCK, part[1] - start)
+        at = (start, count)
+        _hidden(lanes, graph, ends, layer, at, hidden)
+        _incoming(lanes, ends, at, grads, grad)
+        if has_norm:
+            _head(lanes, hidden, count, layer, work, 0)
+        _through_update(lanes, layer, update, at, work, grad, past, weight_sums[3])
+        outer_add(lanes, hidden, 0, grad, 0, count, weight_sums[1])
+        _column_sum(lanes, grad, count, weight_sums[2])
+        _through_relu(lanes, hidden, grad, count, transposed[1], work)
+        for end in range(2):
+            scatter_add(lanes, work, 0, ends[end], count, node_sums[end])
+        if x.shape[1] > 0:
+            outer_add(lanes, x, start, work, 0, count, weight_sums[0])
+        if grad_x.shape[0] > 0:
+            for b in range(count):
+                store(grad_x, start + b, load(lanes, past, b))
+            times(lanes, work, 0, count, transposed[0], grad_x, start)
+
+
+@njit(nogil=True)
+def _decoder_hidden(lanes: Any, x: Any, at: Any, layer: Any, out: Any) -> None:
+    """relu(x @ weight_x + bias) of a block."""
+    start, count = at
+    bias = load(lanes, layer[1], 0)
+    for b in range(count):
+        store(out, b, bias)
+    times(lanes, x, start, count, layer[0], out, 0)
+    for b in range(count):
+        store(out, b, relu(load(lanes, out, b)))
+
+
+@njit(nogil=True, cache=True)
+def decoder_forward(lanes: Any, part: Any, x: Any, layer: Any, out: Any) -> None:
+    """A logit of each edge.
+
+    Args:
+        lanes: Width hidden.
+        part: First and last edge (exclusive).
+        x: (num_edges, hidden).
+        layer: `weight_x` (hidden, hidden), `bias` (1, hidden), `head` (1, hidden), its bias (1, 1).
+        out: (num_edges,), written.
+    """
+    hidden = np.empty((BLOCK, width_of(lanes)), x.dtype)
+    head = load(lanes, layer[2], 0)
+    for start in range(part[0], part[1], BLOCK):
+        count = min(BLOCK, part[1] - start)
+        _decoder_hidden(lanes, x, (start, count), layer, hidden)
+        for b in range(count):
+            out[start + b] = total(load(lanes, hidden, b) * head) + layer[3][0, 0]
+
+
+@njit(nogil=True, cache=True)
+def decoder_backward(
+    lanes: Any, part: Any, x: Any, layer: Any, grad_out: Any, transposed: Any, sums: Any, grad_x: Any
+) -> None:
+    """Gradients of `decoder_forward`.
+
+    Args:
+        lanes: As there, like `part`, `x` and `layer`.
+        grad_out: (num_edges,).
+        transposed: `weight_x`, (hidden, width of x).
+        sums: Added to: of `weight_x`, `bias`, `head` and its bias.
+        grad_x: (num_edges, hidden), written; or no rows.
+    """
+    width = width_of(lanes)
+    hidden = np.empty((BLOCK, width), x.dtype)
+    head = load(lanes, layer[2], 0)
+    for start in range(part[0], part[1], BLOCK):
+        count = min(BLOCK, part[1] - start)
+        _decoder_hidden(lanes, x, (start, count), layer, hidden)
+        of_head = fill(0.0, head)
+        for b in range(count):
+            row, grad = load(lanes, hidden, b), fill(grad_out[start + b], head)
+            of_head = of_head + row * grad
+            sums[3][0, 0] += grad_out[start + b]
+            store(hidden, b, where_positive(row, grad * head))
+        add_to(sums[2], 0, of_head)
+        _column_sum(lanes, hidden, count, sums[1])
+        outer_add(lanes, x, start, hidden, 0, count, sums[0])
+        if grad_x.shape[0] > 0:
+            for b in range(count):
+                store(grad_x, start + b, fill(0.0, head))
+            times(lanes, hidden, 0, count, transposed, grad_x, start)
