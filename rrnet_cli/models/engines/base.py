@@ -27,9 +27,7 @@ class Engine(Protocol):
     def name(self) -> str:
         """As `--engine` has it."""
 
-    def encode(
-        self, relation: Relation, ends: Endpoints, mlp: MLP, extra: Tensor | None
-    ) -> Tensor:
+    def encode(self, relation: Relation, ends: Endpoints, mlp: MLP, extra: Tensor | None) -> Tensor:
         """Eq. (1) on edges: the MLP of v_s ‖ v_r (‖ extra).
 
         Args:

@@ -58,9 +58,7 @@ def gather_add(lanes: Any, source: Any, target: Any, ends: Any, count: int, out:
 
 
 @njit(nogil=True)
-def scatter_add(
-    lanes: Any, values: Any, start: int, ids: Any, count: int, sums: Any
-) -> None:
+def scatter_add(lanes: Any, values: Any, start: int, ids: Any, count: int, sums: Any) -> None:
     """`sums[ids[b]] += values[start + b]`; a run of one id is summed in registers."""
     current = ids[0]
     running = load(lanes, sums, current)

@@ -22,9 +22,7 @@ class DGLEngine:
 
     name = "dgl"
 
-    def encode(
-        self, relation: Relation, ends: Endpoints, mlp: MLP, extra: Tensor | None
-    ) -> Tensor:
+    def encode(self, relation: Relation, ends: Endpoints, mlp: MLP, extra: Tensor | None) -> Tensor:
         """See `Engine`."""
         total = relation.gather_add(*ends)
         if extra is not None:

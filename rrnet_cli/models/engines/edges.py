@@ -42,21 +42,15 @@ class EdgeIndex:
     @classmethod
     def of(cls, src: Tensor, dst: Tensor, num_sources: int, num_targets: int) -> EdgeIndex:
         """Look at the edges once: (num_edges,) each, in the order of the edges' attributes."""
-        ends = tuple(end.numpy().astype(np.int32) for end in (src, dst))
-        sizes = (num_sources, num_targets)
-        inverse = tuple(
-            torch.from_numpy(np.bincount(end, minlength=size)).double().reciprocal()
-            for end, size in zip(ends, sizes, strict=True)
-        )
-        grid = _grid(ends[0], ends[1], num_sources, num_targets)
-        ascending = tuple(bool((end[1:] >= end[:-1]).all()) for end in ends)
+        sources, targets = src.numpy().astype(np.int32), dst.numpy().astype(np.int32)
+        grid = _grid(sources, targets, num_sources, num_targets)
         none = np.empty(0, np.int32)
         return cls(
-            (none, none) if any(grid) else (ends[0], ends[1]),
-            grid,
-            len(ends[0]),
-            tuple(torch.where(torch.isinf(value), 0.0, value) for value in inverse),
-            ascending,
+            ends=(none, none) if any(grid) else (sources, targets),
+            grid=grid,
+            num_edges=len(sources),
+            inverse=(_inverse_degree(sources, num_sources), _inverse_degree(targets, num_targets)),
+            ascending=(_is_ascending(sources), _is_ascending(targets)),
         )
 
     @property
@@ -89,15 +83,24 @@ class EdgeIndex:
         return int(np.searchsorted(self.ends[side], self.ends[side][edge]))
 
 
+def _inverse_degree(ends: Array, num_nodes: int) -> Tensor:
+    degree = torch.from_numpy(np.bincount(ends, minlength=num_nodes)).double()
+    return torch.where(degree > 0, degree.reciprocal(), 0.0)
+
+
+def _is_ascending(ends: Array) -> bool:
+    return bool((ends[1:] >= ends[:-1]).all())
+
+
 def _grid(src: Array, dst: Array, num_sources: int, num_targets: int) -> tuple[int, int]:
     """The periods of a complete bipartite graph; (0, 0) for any other."""
     if len(src) != num_sources * num_targets or len(src) == 0:
         return 0, 0
-    sources, targets = np.arange(num_sources), np.arange(num_targets)
-    by_target, by_source = (num_targets, num_sources), (num_sources, num_targets)
-    if (src.reshape(by_target) == sources).all() and (dst.reshape(by_target).T == targets).all():
+    slow, fast = np.divmod(np.arange(len(src), dtype=np.int32), np.int32(num_sources))
+    if np.array_equal(src, fast) and np.array_equal(dst, slow):
         return 1, num_sources
-    if (src.reshape(by_source).T == sources).all() and (dst.reshape(by_source) == targets).all():
+    slow, fast = np.divmod(np.arange(len(src), dtype=np.int32), np.int32(num_targets))
+    if np.array_equal(src, slow) and np.array_equal(dst, fast):
         return num_targets, 1
     return 0, 0
 

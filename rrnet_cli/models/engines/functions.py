@@ -18,7 +18,6 @@ from rrnet_cli.models.engines.edges import Array, EdgeIndex, divide, run
 from rrnet_cli.models.engines.lanes import Lanes
 
 
-
 @dataclass(frozen=True)
 class Form:
     """What an edge layer computes, besides its tensors.

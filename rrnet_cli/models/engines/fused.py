@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rrnet_cli.models.layers import MLP, Update
     from rrnet_cli.models.relation import Relation
 
+_edge_layer: Any = EdgeLayer.apply
+_decoder: Any = Decoder.apply
 _PLAIN = DGLEngine()
 _DTYPES = (torch.float32, torch.float64)
 
@@ -29,15 +31,13 @@ class FusedEngine:
 
     name = "fused"
 
-    def encode(
-        self, relation: Relation, ends: Endpoints, mlp: MLP, extra: Tensor | None
-    ) -> Tensor:
+    def encode(self, relation: Relation, ends: Endpoints, mlp: MLP, extra: Tensor | None) -> Tensor:
         """See `Engine`."""
         if not _known(ends[0]) or (extra is not None and extra.requires_grad):
             return _PLAIN.encode(relation, ends, mlp, extra)
         x = ends[0].new_empty(relation.num_edges, 0) if extra is None else extra
         form = Form(relation.index, ())
-        out, _, _ = EdgeLayer.apply(form, *ends, x, *_parameters(mlp, 2), None, None, None)
+        out, _, _ = _edge_layer(form, *ends, x, *_parameters(mlp, 2), None, None, None)
         return out
 
     def edge_layer(
@@ -63,9 +63,7 @@ class FusedEngine:
         gain, shift = (None, None) if norm is None else (norm.weight, norm.bias)
         weights = _parameters(mlp, mlp.last)
         mask = _dropout_mask(update, edge_feat)
-        out, sent, received = EdgeLayer.apply(
-            form, *ends, edge_feat, *weights, gain, shift, mask
-        )
+        out, sent, received = _edge_layer(form, *ends, edge_feat, *weights, gain, shift, mask)
         return out, {end: {SOURCE: sent, TARGET: received}[end] for end in means}
 
     def decode(self, mlp: MLP, edge_feat: Tensor) -> Tensor:
@@ -73,9 +71,7 @@ class FusedEngine:
         if not _known(edge_feat):
             return _PLAIN.decode(mlp, edge_feat)
         first, second = mlp.first, mlp.head.linear
-        logits: Tensor = Decoder.apply(
-            edge_feat, first.weight, first.bias, second.weight, second.bias
-        )
+        logits: Tensor = _decoder(edge_feat, first.weight, first.bias, second.weight, second.bias)
         return logits
 
 

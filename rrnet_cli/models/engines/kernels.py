@@ -50,7 +50,7 @@ def _hidden(lanes: Any, graph: Any, ends: Any, layer: Any, at: Any, out: Any) ->
 
 @njit(nogil=True)
 def _head(lanes: Any, hidden: Any, count: int, layer: Any, out: Any, start: int) -> None:
-    """hidden @ head_in + bias."""
+    """Maps hidden to hidden @ head_in + bias."""
     bias = load(lanes, layer[5], 0)
     for b in range(count):
         store(out, start + b, bias)
@@ -169,10 +169,8 @@ def _column_sum(lanes: Any, values: Any, count: int, out: Any) -> None:
 
 
 @njit(nogil=True)
-def _through_relu(
-    lanes: Any, hidden: Any, grad: Any, count: int, weight: Any, out: Any
-) -> None:
-    """grad @ weight where the hidden unit answers, else 0."""
+def _through_relu(lanes: Any, hidden: Any, grad: Any, count: int, weight: Any, out: Any) -> None:
+    """Maps grad to grad @ weight where the hidden unit answers, else 0."""
     zero = fill(0.0, load(lanes, hidden, 0))
     for b in range(count):
         store(out, b, zero)
@@ -196,7 +194,11 @@ def edge_backward(
     """Gradients of `edge_forward`.
 
     Args:
-        lanes: As there, like `part`, `graph`, `layer` and `update`.
+        lanes: As there.
+        part: As there.
+        graph: As there.
+        layer: As there.
+        update: As there.
         grads: Of the edges' results (num_edges, hidden), and the pair of those of the sums.
         transposed: `weight_x` as (hidden, width of x), and `head_in` as (hidden out, hidden in).
         sums: Added to: of `source` and `target`, and of `weight_x`, `head_in`, `bias` and `norm`.
@@ -266,12 +268,22 @@ def decoder_forward(lanes: Any, part: Any, x: Any, layer: Any, out: Any) -> None
 
 @njit(nogil=True, cache=True)
 def decoder_backward(
-    lanes: Any, part: Any, x: Any, layer: Any, grad_out: Any, transposed: Any, sums: Any, grad_x: Any
+    lanes: Any,
+    part: Any,
+    x: Any,
+    layer: Any,
+    grad_out: Any,
+    transposed: Any,
+    sums: Any,
+    grad_x: Any,
 ) -> None:
     """Gradients of `decoder_forward`.
 
     Args:
-        lanes: As there, like `part`, `x` and `layer`.
+        lanes: As there.
+        part: As there.
+        x: As there.
+        layer: As there.
         grad_out: (num_edges,).
         transposed: `weight_x`, (hidden, width of x).
         sums: Added to: of `weight_x`, `bias`, `head` and its bias.

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import extending, types
 from numba.core.datamodel.models import OpaqueModel, PrimitiveModel
 from numba.core.extending import (
     NativeValue,
-    intrinsic,
     overload,
     register_model,
     typeof_impl,
@@ -30,6 +29,7 @@ from numba.core.extending import (
 )
 from numba.np.arrayobj import make_array
 
+intrinsic: Any = extending.intrinsic  # its annotations know nothing of the hidden first argument
 _FLAGS = ("reassoc", "contract")
 _TILE_LANES, _TILE_ROWS = 256, 8  # 16 registers of 16 lanes: half of AVX-512's
 
@@ -45,8 +45,8 @@ class LanesType(types.Type):
     """Type of `Lanes`: one for each width, and for each state of the code that it stands for.
 
     numba's cache of compiled kernels looks at the file of a kernel alone, so what the kernel calls
-    in other files of this package would go on as it was compiled once; as part of the type, and so
-    of the signature, the digest of these files makes a new entry.
+    here and in `blocks` would go on as it was compiled once; as part of the type, and so of the
+    signature, the digest of both files makes a new entry.
     """
 
     def __init__(self, width: int) -> None:
@@ -56,8 +56,8 @@ class LanesType(types.Type):
 
 @lru_cache(maxsize=1)
 def _revision() -> int:
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return zlib.crc32(b"".join(file.read_bytes() for file in files))
+    here = Path(__file__)
+    return zlib.crc32(here.read_bytes() + here.with_name("blocks.py").read_bytes())
 
 
 class VecType(types.Type):
@@ -87,18 +87,18 @@ def _ir_vec(kind: Any) -> ir.Type:
 
 
 @register_model(LanesType)
-class _LanesModel(OpaqueModel):  # type: ignore[misc]
+class _LanesModel(OpaqueModel):
     """Nothing at run time."""
 
 
 @register_model(VecType)
-class _VecModel(PrimitiveModel):  # type: ignore[misc]
+class _VecModel(PrimitiveModel):
     def __init__(self, manager: Any, kind: VecType) -> None:
         super().__init__(manager, kind, _ir_vec(kind))
 
 
 @register_model(TileType)
-class _TileModel(PrimitiveModel):  # type: ignore[misc]
+class _TileModel(PrimitiveModel):
     def __init__(self, manager: Any, kind: TileType) -> None:
         super().__init__(manager, kind, ir.ArrayType(_ir_vec(kind), kind.rows))
 
@@ -292,9 +292,7 @@ def tile_zeros(typingctx: Any, lanes: Any, like: Any) -> Any:
 
 
 @intrinsic
-def tile_axpy(
-    typingctx: Any, tile: Any, array: Any, start: Any, step: Any, vec: Any
-) -> Any:
+def tile_axpy(typingctx: Any, tile: Any, array: Any, start: Any, step: Any, vec: Any) -> Any:
     """Row r of the tile plus `array.flat[start + r * step] * vec`."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
