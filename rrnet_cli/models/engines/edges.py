@@ -70,7 +70,7 @@ class EdgeIndex:
         Where the edges are in the order of one end, none of its nodes is in two parts.
         """
         parts, side = divide(self.num_edges), self.owned
-        if side is None:
+        if side is None or self.num_edges == 0:
             return parts
         begins = [0, *(self._begin(side, first) for first, _ in parts[1:]), self.num_edges]
         return list(itertools.pairwise(begins))
