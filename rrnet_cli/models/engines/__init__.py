@@ -1,8 +1,8 @@
 """Ways to compute RR-Net's edge layers: the same numbers, at different speeds.
 
 `base` says what an engine is, `dgl_ops` is the plain one. `fused` is made of numba kernels:
-`kernels` from the steps in `blocks` on the vectors of `lanes`, wrapped for autograd in `functions`,
-on the edges as `edges` keeps them.
+`kernels` and `decoder_kernels` from the steps in `blocks`, these on the vectors of `lanes` and
+`tiles`; wrapped for autograd in `functions`, on the edges as `edges` keeps them.
 """
 
 from __future__ import annotations

@@ -10,16 +10,8 @@ from typing import Any
 
 from numba import njit
 
-from rrnet_cli.models.engines.lanes import (
-    add_to,
-    load,
-    rows_of_tile,
-    spread,
-    store,
-    tile_add_to,
-    tile_axpy,
-    tile_zeros,
-)
+from rrnet_cli.models.engines.lanes import add_to, load, spread, store
+from rrnet_cli.models.engines.tiles import rows_of_tile, tile_add_to, tile_axpy, tile_zeros
 
 BLOCK = 128
 """Edges of a block: at 16 floats a latent, 8 KiB for each of a kernel's few scratch arrays."""
@@ -116,3 +108,12 @@ def outer_add(
             row = row + spread(lanes, x, (x_start + b) * depth + k) * load(lanes, y, y_start + b)
         add_to(weight, k, row)
         k += 1
+
+
+@njit(nogil=True)
+def column_sum(lanes: Any, values: Any, count: int, out: Any) -> None:
+    """Add the sum of the block's rows to the one row of `out`."""
+    running = load(lanes, values, 0)
+    for b in range(1, count):
+        running = running + load(lanes, values, b)
+    add_to(out, 0, running)

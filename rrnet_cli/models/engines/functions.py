@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from rrnet_cli.models.engines import kernels
+from rrnet_cli.models.engines import decoder_kernels, kernels
 from rrnet_cli.models.engines.base import SOURCE, TARGET, End
 from rrnet_cli.models.engines.edges import Array, EdgeIndex, divide, run
 from rrnet_cli.models.engines.lanes import Lanes
@@ -165,7 +165,7 @@ class EdgeLayer(Function):
 
 
 class Decoder(Function):
-    """`kernels.decoder_forward` and `decoder_backward`."""
+    """`decoder_kernels.decoder_forward` and `decoder_backward`."""
 
     @staticmethod
     def forward(ctx: Any, *tensors: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ class Decoder(Function):
         layer, lanes = _decoder_layer(tensors), Lanes(x.shape[1])
         rows = _rows(x)
         run(
-            kernels.decoder_forward,
+            decoder_kernels.decoder_forward,
             [(lanes, part, rows, layer, out.numpy()) for part in divide(len(x))],
         )
         return out
@@ -195,7 +195,7 @@ class Decoder(Function):
             (lanes, part, *given, tuple(value[i].numpy() for value in sums), grad_x.numpy())
             for i, part in enumerate(parts)
         ]
-        run(kernels.decoder_backward, tasks)
+        run(decoder_kernels.decoder_backward, tasks)
         weight_x, bias, head, head_bias = (_joined(value).to(x.dtype) for value in sums)
         return grad_x, weight_x.T, bias[0], head, head_bias[0]
 
@@ -206,6 +206,6 @@ def _rows(value: Tensor) -> Array:
 
 
 def _decoder_layer(tensors: Sequence[Tensor]) -> tuple[Array, ...]:
-    """The weights as `kernels.decoder_forward` takes them."""
+    """The weights as `decoder_kernels.decoder_forward` takes them."""
     _, weight, bias, head, head_bias = tensors
     return _rows(weight.T), _rows(bias[None]), _rows(head), _rows(head_bias[None])

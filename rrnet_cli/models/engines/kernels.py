@@ -1,4 +1,4 @@
-"""The fused kernels: an edge layer with its sums, and the decoder, each forward and backward.
+"""The fused kernels of an edge layer with its sums, forward and backward.
 
 One call does a part of the edges, `first` to `last`, on one thread, a block at a time, and drops
 the global interpreter lock. Pre-activations and new attributes are recomputed in the backward
@@ -15,6 +15,7 @@ from numba import njit
 
 from rrnet_cli.models.engines.blocks import (
     BLOCK,
+    column_sum,
     gather_add,
     number_ends,
     outer_add,
@@ -160,15 +161,6 @@ def _incoming(lanes: Any, ends: Any, at: Any, grads: Any, out: Any) -> None:
 
 
 @njit(nogil=True)
-def _column_sum(lanes: Any, values: Any, count: int, out: Any) -> None:
-    """Add the sum of the block's rows to the one row of `out`."""
-    running = load(lanes, values, 0)
-    for b in range(1, count):
-        running = running + load(lanes, values, b)
-    add_to(out, 0, running)
-
-
-@njit(nogil=True)
 def _through_relu(lanes: Any, hidden: Any, grad: Any, count: int, weight: Any, out: Any) -> None:
     """Maps grad to grad @ weight where the hidden unit answers, else 0."""
     zero = fill(0.0, load(lanes, hidden, 0))
@@ -222,7 +214,7 @@ def edge_backward(
             _head(lanes, hidden, count, layer, work, 0)
         _through_update(lanes, layer, update, at, work, grad, past, weight_sums[3])
         outer_add(lanes, hidden, 0, grad, 0, count, weight_sums[1])
-        _column_sum(lanes, grad, count, weight_sums[2])
+        column_sum(lanes, grad, count, weight_sums[2])
         _through_relu(lanes, hidden, grad, count, transposed[1], work)
         for end in range(2):
             scatter_add(lanes, work, 0, ends[end], count, node_sums[end])
@@ -232,79 +224,3 @@ def edge_backward(
             for b in range(count):
                 store(grad_x, start + b, load(lanes, past, b))
             times(lanes, work, 0, count, transposed[0], grad_x, start)
-
-
-@njit(nogil=True)
-def _decoder_hidden(lanes: Any, x: Any, at: Any, layer: Any, out: Any) -> None:
-    """relu(x @ weight_x + bias) of a block."""
-    start, count = at
-    bias = load(lanes, layer[1], 0)
-    for b in range(count):
-        store(out, b, bias)
-    times(lanes, x, start, count, layer[0], out, 0)
-    for b in range(count):
-        store(out, b, relu(load(lanes, out, b)))
-
-
-@njit(nogil=True, cache=True)
-def decoder_forward(lanes: Any, part: Any, x: Any, layer: Any, out: Any) -> None:
-    """A logit of each edge.
-
-    Args:
-        lanes: Width hidden.
-        part: First and last edge (exclusive).
-        x: (num_edges, hidden).
-        layer: `weight_x` (hidden, hidden), `bias` (1, hidden), `head` (1, hidden), its bias (1, 1).
-        out: (num_edges,), written.
-    """
-    hidden = np.empty((BLOCK, width_of(lanes)), x.dtype)
-    head = load(lanes, layer[2], 0)
-    for start in range(part[0], part[1], BLOCK):
-        count = min(BLOCK, part[1] - start)
-        _decoder_hidden(lanes, x, (start, count), layer, hidden)
-        for b in range(count):
-            out[start + b] = total(load(lanes, hidden, b) * head) + layer[3][0, 0]
-
-
-@njit(nogil=True, cache=True)
-def decoder_backward(
-    lanes: Any,
-    part: Any,
-    x: Any,
-    layer: Any,
-    grad_out: Any,
-    transposed: Any,
-    sums: Any,
-    grad_x: Any,
-) -> None:
-    """Gradients of `decoder_forward`.
-
-    Args:
-        lanes: As there.
-        part: As there.
-        x: As there.
-        layer: As there.
-        grad_out: (num_edges,).
-        transposed: `weight_x`, (hidden, width of x).
-        sums: Added to: of `weight_x`, `bias`, `head` and its bias.
-        grad_x: (num_edges, hidden), written; or no rows.
-    """
-    width = width_of(lanes)
-    hidden = np.empty((BLOCK, width), x.dtype)
-    head = load(lanes, layer[2], 0)
-    for start in range(part[0], part[1], BLOCK):
-        count = min(BLOCK, part[1] - start)
-        _decoder_hidden(lanes, x, (start, count), layer, hidden)
-        of_head = fill(0.0, head)
-        for b in range(count):
-            row, grad = load(lanes, hidden, b), fill(grad_out[start + b], head)
-            of_head = of_head + row * grad
-            sums[3][0, 0] += grad_out[start + b]
-            store(hidden, b, where_positive(row, grad * head))
-        add_to(sums[2], 0, of_head)
-        _column_sum(lanes, hidden, count, sums[1])
-        outer_add(lanes, x, start, hidden, 0, count, sums[0])
-        if grad_x.shape[0] > 0:
-            for b in range(count):
-                store(grad_x, start + b, fill(0.0, head))
-            times(lanes, hidden, 0, count, transposed, grad_x, start)
