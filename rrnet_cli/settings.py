@@ -173,9 +173,7 @@ class GraphSettings(Settings):
 class TrainSettings(Settings):
     """Stage `train` (paper Sec. III-C, III-D). The defaults are the `paper` preset."""
 
-    later: ClassVar = frozenset(
-        {"schedule", "average", "attributes", "refit_prior", "refits", "votes"}
-    )
+    later: ClassVar = frozenset({"attributes", "refit_prior", "refits", "votes"})
 
     preset: Literal["paper", "plus"] = "paper"
     units: tuple[Unit, ...] = Field(
@@ -191,15 +189,6 @@ class TrainSettings(Settings):
     weight_decay: float = Field(5e-4, ge=0)
     epochs: Positive = 500
     patience: Positive | None = Field(None, description="Epochs without gain before stopping.")
-    schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="cosine: rises over 5 % of the epochs, falls to 0 at the end."
-    )
-    average: float | None = Field(
-        None,
-        gt=0,
-        lt=1,
-        description="Decay of a moving average of the weights; it is what is kept.",
-    )
     seed: int = Field(0, ge=0)
     attributes: Literal["learned", "degree", "none"] = Field(
         "learned",
