@@ -21,8 +21,7 @@ STEPS = 10
 class APPNP(nn.Module):
     """`Z <- (1 - alpha) A~ Z + alpha H`, K times, with H of a one-hidden-layer MLP: eq. (4).
 
-    The paper's graph is undirected, and it drops edges too; here it is directed, with the degrees
-    of sources and destinations in A~, and none is dropped.
+    Its graph is undirected; here it is directed, with the degrees of both ends of an edge in A~.
 
     Args:
         width: Of the features.
