@@ -16,7 +16,7 @@ from tests.layouts import write_ciao, write_cifar, write_esc, write_filmtrust
 pytestmark = pytest.mark.filterwarnings("ignore")  # as in a process of its own
 
 Invoke = Callable[..., Result]
-CURVES = {"table5", "fig3", "fig4"}
+DRAWN = {"table1", "table2", "table5", "fig3", "fig4"}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,8 @@ def test_a_target_goes_all_the_way_and_is_then_cached(
     ours = [row for row in rows if row["source"] == "ours" and row["value"]]
     assert ours and {row["budget"] for row in rows} == {"fast"}
     assert any(row["source"] == "paper" for row in rows) == (target not in ("fig3", "fig4"))
-    assert (tmp_path / f"reproduce/{target}.png").exists() == (target in CURVES)
+    assert (tmp_path / f"reproduce/{target}.png").exists() == (target in DRAWN)
+    assert (f"({target}.png)" in page) == (target in DRAWN)
 
     planned = invoke(*words(folder, target, "--dry-run", "--json"))
     assert planned.code == 0, planned.err
@@ -72,6 +73,20 @@ def test_a_table_has_the_columns_and_the_rows_of_the_paper(
     assert "neighbours right" in mine["oracle bound"] or mine["oracle bound"] == "no errors"
     assert rows["ESC-10", "EnvNet"][-2] == rows["ESC-50", "logmel"][-2] == "not run here"
     assert rows["ESC-10", "DMCU"][2] == "94.6 ± 0.2" and rows["ESC-10", "DMCU"][-2] == "published"
+    assert not (tmp_path / "reproduce/table1.png").exists(), "log-mel is no network"
+    assert "Training" not in result.out
+
+
+def test_a_table_says_for_how_many_epochs_its_networks_were_trained(
+    folder: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    result = invoke(*words(folder, "table1"))
+    assert result.code == 0, result.err
+    assert "- ESC-10, EnvNet: 1 epoch in each of 2 runs; after the last, " in result.out
+    result = invoke(*words(folder, "table2", "--only", "resnet18,resnet18-views10"))
+    assert result.code == 0, result.err
+    assert (tmp_path / "reproduce/table2.png").exists()
+    assert result.out.count("epoch in one run") == 1, "ten views are of the same network"
 
 
 def test_data_are_counted_once_whatever_their_baselines(folder: Path, invoke: Invoke) -> None:
