@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rrnet_cli.stages.reproduce import TARGETS
+from rrnet_cli.store.store import Store
 from tests.conftest import Result
 from tests.layouts import write_ciao, write_cifar, write_esc, write_filmtrust
 
@@ -108,7 +109,28 @@ def test_a_dry_run_writes_nothing(folder: Path, invoke: Invoke, tmp_path: Path) 
     assert ("build-graph", "filmtrust-seed4-all") in named
     assert ("peers", "ciao-core-seed2-trustsvd") in named
     assert ("eval", "filmtrust-peer-svdpp") in named
+    assert ("build-graph", "filmtrust-factors-seed4-rated-shuffled") in named
     assert not (tmp_path / "reproduce").exists() and not (tmp_path / "artifacts").exists()
+
+
+def test_the_controls_of_trust_links_have_units_and_graphs_of_their_own(
+    folder: Path, invoke: Invoke
+) -> None:
+    asked = words(folder, "table4", "--only", "filmtrust-factors", "--presets", "plus")
+    result = invoke(*asked, "--seeds", "5")
+    assert result.code == 0, result.err
+    for method in ("on the factors", "the same with trust links", "the same with shuffled trust"):
+        rows = [line for line in result.out.splitlines() if method in line]
+        assert "| FilmTrust |" in rows[0] and rows[0].endswith("| seed 5 |")
+        assert all("not run here" in row for row in rows[2:]), "of Ciao"
+    store = Store(folder / "store")
+    plain, links, shuffled = (
+        store.resolve("model", f"filmtrust-factors-seed5-fast{suffix}-plus").manifest
+        for suffix in ("", "-links", "-shuffled")
+    )
+    assert "intra" not in plain.params["units"]
+    assert links.params["units"] == shuffled.params["units"] == ["inter", "intra", "inter", "inter"]
+    assert plain.inputs["graph"] == links.inputs["graph"] != shuffled.inputs["graph"]
 
 
 def test_a_missing_library_leaves_its_peers_out(
