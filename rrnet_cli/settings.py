@@ -173,9 +173,7 @@ class GraphSettings(Settings):
 class TrainSettings(Settings):
     """Stage `train` (paper Sec. III-C, III-D). The defaults are the `paper` preset."""
 
-    later: ClassVar = frozenset(
-        {"schedule", "average", "attributes", "refit_prior", "refits", "votes"}
-    )
+    later: ClassVar = frozenset({"attributes", "refit_prior", "refits", "votes"})
 
     preset: Literal["paper", "plus"] = "paper"
     units: tuple[Unit, ...] = Field(
@@ -191,15 +189,6 @@ class TrainSettings(Settings):
     weight_decay: float = Field(5e-4, ge=0)
     epochs: Positive = 500
     patience: Positive | None = Field(None, description="Epochs without gain before stopping.")
-    schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="cosine: rises over 5 % of the epochs, falls to 0 at the end."
-    )
-    average: float | None = Field(
-        None,
-        gt=0,
-        lt=1,
-        description="Decay of a moving average of the weights; it is what is kept.",
-    )
     seed: int = Field(0, ge=0)
     attributes: Literal["learned", "degree", "none"] = Field(
         "learned",
@@ -230,7 +219,9 @@ class TrainSettings(Settings):
     )
     mask_rate: float = Field(0.5, gt=0, le=1, description="Fitted instances masked an epoch.")
     edge_weight: bool = Field(False, description="Similarity as an input of intra-edges.")
-    objective: Literal["bce", "softmax"] = "bce"
+    objective: Literal["bce", "softmax", "huber"] = Field(
+        "bce", description="softmax: over an instance's candidates. huber: of ratings."
+    )
     residual: bool = Field(False, description="Units add to their input, with LayerNorm.")
     dropout: float = Field(0.0, ge=0, lt=1)
     clip_norm: float | None = Field(10.0, gt=0, description="Gradient norm is clipped here.")

@@ -134,16 +134,19 @@ def _emit_plan(session: Session, chain: Chain) -> None:
 
 
 def _emit_page(session: Session, page: Reproduction, out: Path) -> None:
-    from rrnet_cli.evaluation import sweep_plots
+    from rrnet_cli.evaluation import sweep_plots, training_curves
     from rrnet_cli.evaluation.results import write_text
 
     text = page.markdown()
     files = [out / f"{page.target}.md", out / f"{page.target}.csv"]
     write_text(files[0], text)
     write_text(files[1], page.csv())
-    if page.panels:
+    if page.panels or page.training:
         files.append(out / f"{page.target}.png")
+    if page.panels:
         sweep_plots.swept(files[2], page.panels, page.title)
+    elif page.training:
+        training_curves.trained(files[2], page.training, f"{page.title}, training")
     session.reporter.note(f"written: {', '.join(map(str, files))}")
     session.emit(
         {

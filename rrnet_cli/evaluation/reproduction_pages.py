@@ -13,6 +13,7 @@ from rrnet_cli.evaluation.oracle import OracleBound
 from rrnet_cli.evaluation.published import Published
 from rrnet_cli.evaluation.report import format_difference, format_figure, markdown_table
 from rrnet_cli.evaluation.reproduction import NOT_RUN, PUBLISHED, Figure, ResultLine
+from rrnet_cli.evaluation.training_curves import TrainingCurves, training_text
 
 NOTHING = "—"
 FAST_WARNING = "**Budget fast: few instances and epochs. These figures mean nothing.**"
@@ -43,6 +44,7 @@ class Reproduction:
         sections: Its tables.
         records: The same figures one by one, columns `CSV_COLUMNS`.
         panels: What is drawn, as `sweep_plots.swept` takes it; none for tables.
+        training: How the networks of a table were trained, drawn in the place of panels.
         notes: Below the tables.
         sources: The evaluations or features behind the figures.
         fast: Whether the figures mean nothing.
@@ -54,6 +56,7 @@ class Reproduction:
     sections: Sequence[Section]
     records: Sequence[Mapping[str, Any]]
     panels: Sequence[Mapping[str, Any]] = ()
+    training: Sequence[TrainingCurves] = ()
     notes: Sequence[str] = ()
     sources: Sequence[str] = ()
     fast: bool = False
@@ -69,6 +72,9 @@ class Reproduction:
             parts.append(f"![{self.title}]({self.target}.png)")
         if self.notes:
             parts.append("\n".join(f"- {note}" for note in self.notes))
+        if self.training:
+            parts += ["## Training", f"![Training of the networks]({self.target}.png)"]
+            parts.append(training_text(self.training))
         parts.append(f"Written by `rrnet reproduce {self.target}` of {self.commit}.")
         if self.sources:
             parts.append("Made of: " + ", ".join(f"`{source}`" for source in self.sources) + ".")

@@ -34,7 +34,7 @@ class Damping:
 
 
 class ImplicitFactors(Factors):
-    r"""SVD++ (Koren 2008).
+    r"""SVD++ (Koren 2008, eq. (15)).
 
     .. math:: x_u = p_u + |I_u|^{-1/2} \sum_{i \in I_u} y_i
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.optim import swa_utils
 
 from rrnet_cli.errors import DivergedError
 from rrnet_cli.progress import Reporter
@@ -22,10 +21,7 @@ from rrnet_cli.training.problem import Problem
 if TYPE_CHECKING:
     from rrnet_cli.settings import TrainSettings
 
-_MODEL, _BEST, _AVERAGE = "model/", "best/", "average/"
-
-WARM_UP = 0.05
-"""Part of the epochs over which the cosine schedule rises to the full rate."""
+_MODEL, _BEST = "model/", "best/"
 
 
 @dataclass
@@ -94,12 +90,10 @@ def fit(
     torch.manual_seed(settings.seed)
     network = Network(problem, settings, engine)
     optimizer = make_optimizer(network, settings)
-    average = average_of(network)
-    judged = network if average is None else average.module
     progress, draws = Progress(), Draws(problem, settings)
     restored = checkpoints.load(workspace) if workspace is not None and resume else None
     if restored is not None:
-        _restore(*restored, network, average, optimizer, progress)
+        _restore(*restored, network, optimizer, progress)
     else:
         if workspace is not None:
             checkpoints.clear(workspace)
@@ -110,15 +104,13 @@ def fit(
         while not progress.is_exhausted(settings):
             epoch = progress.epochs + 1
             loss = step(network, problem, optimizer, epoch, draws.of(epoch))
-            if average is not None:
-                average.update_parameters(network)
             progress.epochs += 1
-            metrics = evaluate(judged, problem)
+            metrics = evaluate(network, problem)
             for name, value in metrics.items():
                 _require_finite(name, value, progress.epochs, settings)
-            progress.record({"epoch": progress.epochs, "loss": loss, **metrics}, judged)
+            progress.record({"epoch": progress.epochs, "loss": loss, **metrics}, network)
             if workspace is not None:
-                _checkpoint(workspace, network, average, optimizer, progress)
+                _checkpoint(workspace, network, optimizer, progress)
             task.advance(1, " ".join(f"{k} {v:.4g}" for k, v in {"loss": loss, **metrics}.items()))
     network.load_state_dict(progress.best)
     return network.eval(), progress
@@ -138,26 +130,6 @@ def make_optimizer(network: Network, settings: TrainSettings) -> torch.optim.Opt
     )
 
 
-def average_of(network: Network) -> swa_utils.AveragedModel | None:
-    """The exponential moving average of the weights over steps, which is judged and kept."""
-    decay = network.settings.average
-    if decay is None:
-        return None
-    blend = swa_utils.get_ema_multi_avg_fn(decay)  # type: ignore[attr-defined]
-    return swa_utils.AveragedModel(network, multi_avg_fn=blend)  # type: ignore[call-arg]
-
-
-def learning_rate(settings: TrainSettings, epoch: int) -> float:
-    """The rate of the `epoch`, counted from 1.
-
-    ``cosine`` rises linearly over the first twentieth of the epochs and falls to zero at the end.
-    """
-    if settings.schedule == "constant":
-        return settings.lr
-    rise = min(1.0, epoch / max(1.0, WARM_UP * settings.epochs))
-    return settings.lr * rise * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / settings.epochs))
-
-
 def step(
     network: Network,
     problem: Problem,
@@ -172,8 +144,6 @@ def step(
     """
     settings = network.settings
     network.train()
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(settings, epoch)
     optimizer.zero_grad(set_to_none=True)
     logits = network(problem, drawn.known, drawn.prior)
     loss = training_loss(problem, logits, drawn.supervised, settings.objective, settings.reduction)
@@ -209,15 +179,12 @@ def _metrics(row: dict[str, float | None]) -> dict[str, float]:
 def _checkpoint(
     workspace: Path,
     network: Network,
-    average: swa_utils.AveragedModel | None,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
 ) -> None:
     """Everything the next epoch depends on."""
     tensors, optimizer_meta = checkpoints.pack_optimizer(optimizer)
     tensors |= {_MODEL + name: value for name, value in network.state_dict().items()}
-    if average is not None:
-        tensors |= {_AVERAGE + name: value for name, value in average.state_dict().items()}
     tensors |= {_BEST + name: value for name, value in progress.best.items()}
     tensors["rng"] = torch.get_rng_state()
     meta = {"optimizer": optimizer_meta, "epochs": progress.epochs, "history": progress.history}
@@ -228,7 +195,6 @@ def _restore(
     tensors: dict[str, Tensor],
     meta: dict[str, Any],
     network: Network,
-    average: swa_utils.AveragedModel | None,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
 ) -> None:
@@ -238,8 +204,6 @@ def _restore(
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
     network.load_state_dict(part(_MODEL))
-    if average is not None:
-        average.load_state_dict(part(_AVERAGE))
     checkpoints.unpack_optimizer(optimizer, tensors, meta["optimizer"])
     torch.set_rng_state(tensors["rng"])
     progress.epochs = meta["epochs"]

@@ -22,7 +22,7 @@ def graph(recipe: str | None) -> Any:
     [
         [],
         ["units=inter+intra+inter", "lr=3e-05", "patience=null", "residual=true"],
-        ["clip_norm=null", "average=0.5", "schedule=cosine", "hidden=3", "seed=7"],
+        ["clip_norm=null", "attributes=none", "mask_rate=0.25", "hidden=3", "seed=7"],
     ],
 )
 def test_the_options_give_the_settings_again(

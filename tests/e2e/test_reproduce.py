@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from rrnet_cli.stages.reproduce import TARGETS
+from rrnet_cli.store.store import Store
 from tests.conftest import Result
 from tests.layouts import write_ciao, write_cifar, write_esc, write_filmtrust
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # as in a process of its own
 
 Invoke = Callable[..., Result]
-CURVES = {"table5", "fig3", "fig4"}
+DRAWN = {"table1", "table2", "table5", "fig3", "fig4"}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,8 @@ def test_a_target_goes_all_the_way_and_is_then_cached(
     ours = [row for row in rows if row["source"] == "ours" and row["value"]]
     assert ours and {row["budget"] for row in rows} == {"fast"}
     assert any(row["source"] == "paper" for row in rows) == (target not in ("fig3", "fig4"))
-    assert (tmp_path / f"reproduce/{target}.png").exists() == (target in CURVES)
+    assert (tmp_path / f"reproduce/{target}.png").exists() == (target in DRAWN)
+    assert (f"({target}.png)" in page) == (target in DRAWN)
 
     planned = invoke(*words(folder, target, "--dry-run", "--json"))
     assert planned.code == 0, planned.err
@@ -72,6 +74,20 @@ def test_a_table_has_the_columns_and_the_rows_of_the_paper(
     assert "neighbours right" in mine["oracle bound"] or mine["oracle bound"] == "no errors"
     assert rows["ESC-10", "EnvNet"][-2] == rows["ESC-50", "logmel"][-2] == "not run here"
     assert rows["ESC-10", "DMCU"][2] == "94.6 ± 0.2" and rows["ESC-10", "DMCU"][-2] == "published"
+    assert not (tmp_path / "reproduce/table1.png").exists(), "log-mel is no network"
+    assert "Training" not in result.out
+
+
+def test_a_table_says_for_how_many_epochs_its_networks_were_trained(
+    folder: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    result = invoke(*words(folder, "table1"))
+    assert result.code == 0, result.err
+    assert "- ESC-10, EnvNet: 1 epoch in each of 2 runs; after the last, " in result.out
+    result = invoke(*words(folder, "table2", "--only", "resnet18,resnet18-views10"))
+    assert result.code == 0, result.err
+    assert (tmp_path / "reproduce/table2.png").exists()
+    assert result.out.count("epoch in one run") == 1, "ten views are of the same network"
 
 
 def test_data_are_counted_once_whatever_their_baselines(folder: Path, invoke: Invoke) -> None:
@@ -93,7 +109,28 @@ def test_a_dry_run_writes_nothing(folder: Path, invoke: Invoke, tmp_path: Path) 
     assert ("build-graph", "filmtrust-seed4-all") in named
     assert ("peers", "ciao-core-seed2-trustsvd") in named
     assert ("eval", "filmtrust-peer-svdpp") in named
+    assert ("build-graph", "filmtrust-factors-seed4-rated-shuffled") in named
     assert not (tmp_path / "reproduce").exists() and not (tmp_path / "artifacts").exists()
+
+
+def test_the_controls_of_trust_links_have_units_and_graphs_of_their_own(
+    folder: Path, invoke: Invoke
+) -> None:
+    asked = words(folder, "table4", "--only", "filmtrust-factors", "--presets", "plus")
+    result = invoke(*asked, "--seeds", "5")
+    assert result.code == 0, result.err
+    for method in ("on the factors", "the same with trust links", "the same with shuffled trust"):
+        rows = [line for line in result.out.splitlines() if method in line]
+        assert "| FilmTrust |" in rows[0] and rows[0].endswith("| seed 5 |")
+        assert all("not run here" in row for row in rows[2:]), "of Ciao"
+    store = Store(folder / "store")
+    plain, links, shuffled = (
+        store.resolve("model", f"filmtrust-factors-seed5-fast{suffix}-plus").manifest
+        for suffix in ("", "-links", "-shuffled")
+    )
+    assert "intra" not in plain.params["units"]
+    assert links.params["units"] == shuffled.params["units"] == ["inter", "intra", "inter", "inter"]
+    assert plain.inputs["graph"] == links.inputs["graph"] != shuffled.inputs["graph"]
 
 
 def test_a_missing_library_leaves_its_peers_out(

@@ -93,11 +93,11 @@ def test_scores_are_those_of_the_chosen_epoch(store: Store, preset: dict[str, ob
 
 def test_later_settings_are_recorded_only_where_they_are_used(store: Store) -> None:
     """Models that were trained before these settings came are still found."""
-    later = {"schedule", "average", "attributes", "refit_prior", "refits"}
+    later = {"attributes", "refit_prior", "refits", "votes"}
     assert not later & set(run(store, TrainSettings(epochs=1)).artifact.manifest.params)
-    settings = TrainSettings(epochs=1, schedule="cosine", refits=3)
+    settings = TrainSettings(epochs=1, attributes="none", refits=3)
     model = run(store, settings).artifact
-    assert later & set(model.manifest.params) == {"schedule", "refits"}
+    assert later & set(model.manifest.params) == {"attributes", "refits"}
     assert TrainSettings.model_validate(model.manifest.params) == settings
 
 
@@ -142,9 +142,11 @@ def test_intra_units_pass_over_a_graph_without_intra_edges(store: Store) -> None
     assert np.array_equal(score(store, both), score(store, inter))
 
 
-def test_softmax_over_ratings_is_refused(store: Store) -> None:
-    with pytest.raises(ConfigError, match="softmax"):
-        run(store, TrainSettings(objective="softmax"), graph="ratings")
+@pytest.mark.parametrize(("graph", "objective"), [("digits", "huber"), ("ratings", "softmax")])
+def test_objectives_of_the_other_task_are_refused(store: Store, graph: str, objective: str) -> None:
+    settings = TrainSettings.model_validate({"objective": objective})
+    with pytest.raises(ConfigError, match=f"objective {objective} is not for"):
+        run(store, settings, graph=graph)
 
 
 @pytest.mark.parametrize(("graph", "attributes"), [("digits", "degree"), ("ratings", "none")])

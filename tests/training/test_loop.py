@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 import re
 import signal
 import subprocess
@@ -14,7 +13,6 @@ from rrnet_cli.datasets.base import FIT, HOLD
 from rrnet_cli.errors import DivergedError
 from rrnet_cli.progress import SilentReporter
 from rrnet_cli.training import checkpoints, loop
-from rrnet_cli.training.draws import draw
 from rrnet_cli.training.network import Network
 from rrnet_cli.training.problem import Problem
 
@@ -35,8 +33,6 @@ RESUMED = {
         {
             **PLUS_SMALL,
             "units": ("inter", "inter"),
-            "schedule": "cosine",
-            "average": 0.5,
             "attributes": "degree",
         },
     ),
@@ -132,39 +128,6 @@ def test_training_lowers_the_loss(case: str) -> None:
     _, progress = run(make(), small(**changes, epochs=60), None)
     losses = [row["loss"] for row in progress.history[1:]]
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
-
-
-def test_what_is_kept_is_the_moving_average_of_the_steps() -> None:
-    problem, decay = classification(), 0.7
-    settings = small(**PLUS_SMALL, epochs=6, average=decay)
-    torch.manual_seed(settings.seed)
-    network = Network(problem, settings)
-    optimizer = loop.make_optimizer(network, settings)
-    averages: list[dict[str, torch.Tensor]] = [{}]
-    for epoch in range(1, 7):
-        loop.step(network, problem, optimizer, epoch, draw(problem, settings))
-        averages.append(
-            {
-                name: decay * averages[-1].get(name, value) + (1 - decay) * value
-                for name, value in network.state_dict().items()
-            }
-        )
-    kept, progress = run(problem, settings, None)
-    best = int(progress.best_row["epoch"] or 0)
-    assert best > 1, "an average of two steps at least"
-    for name, value in kept.state_dict().items():
-        torch.testing.assert_close(value, averages[best][name])
-
-
-def test_the_cosine_schedule_rises_and_falls_to_zero() -> None:
-    settings = small(schedule="cosine", epochs=100, lr=0.5)
-    rates = [loop.learning_rate(settings, epoch) for epoch in range(1, 101)]
-    assert rates[:5] == pytest.approx(
-        [0.5 * e / 5 * (1 + math.cos(math.pi * (e - 1) / 100)) / 2 for e in range(1, 6)]
-    )
-    assert rates[5:] == sorted(rates[5:], reverse=True) and rates[-1] < 0.001
-    constant = settings.model_copy(update={"schedule": "constant"})
-    assert {loop.learning_rate(constant, epoch) for epoch in (1, 50, 100)} == {0.5}
 
 
 def test_the_best_select_epoch_is_kept_not_the_last() -> None:

@@ -19,7 +19,9 @@ STEPS = 10
 
 
 class APPNP(nn.Module):
-    """`Z <- (1 - alpha) A~ Z + alpha H`, K times, with H of a one-hidden-layer MLP .
+    """`Z <- (1 - alpha) A~ Z + alpha H`, K times, with H of a one-hidden-layer MLP: eq. (4).
+
+    Its graph is undirected; here it is directed, with the degrees of both ends of an edge in A~.
 
     Args:
         width: Of the features.
@@ -64,7 +66,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="appnp",
     task="classification",
-    reference="Gasteiger et al. 2019, Predict then Propagate, APPNP (dgl.nn.APPNPConv)",
+    reference="Gasteiger et al. 2019, Predict then Propagate, eq. (4): APPNP (dgl.nn.APPNPConv)",
     grid={"alpha": (0.1, 0.3, 0.6), "dropout": (0.5,), "weight_decay": (5e-4, 5e-3)},
     fit=fit,
 )

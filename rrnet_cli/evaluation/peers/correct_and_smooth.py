@@ -32,6 +32,10 @@ LARGEST_SCALE = 1000.0
 def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Reporter) -> FloatArray:
     """Correct, then smooth; the definition is that of PyG's `CorrectAndSmooth`.
 
+    Both spread by the paper's iteration, label spreading (Zhou et al. 2004). One thing is PyG's
+    and not the paper's: there fixed diffusion (FDiff-scale) averages over neighbours, `D^-1 A`, and
+    has no alpha.
+
     The method spreads the errors that the base prediction makes on FIT. Where the prior of fitted
     instances is in-sample it is nearly without error there, so there is nothing to correct: give it
     a prior that is out-of-fold on FIT (cross-fitting), or read the result as "smooth" alone.
@@ -124,7 +128,7 @@ def smooth(
 PEER = Peer(
     name="correct-and-smooth",
     task="classification",
-    reference="Huang et al. 2021, Combining Label Propagation and Simple Models (as in PyG)",
+    reference="Huang et al. 2021, Correct & Smooth, both phases (as in PyG, fixed diffusion too)",
     grid={
         "correct_alpha": (0.2, 0.5, 0.8, 0.95),
         "smooth_alpha": (0.1, 0.3, 0.6, 0.8, 0.95),

@@ -20,6 +20,9 @@ HEADS, HEAD_WIDTH = 4, 8
 class GAT(nn.Module):
     """A linear projection, four heads of width 8 and ELU, one head of the classes' width.
 
+    Attention is eq. (3) of the paper, the heads are side by side as in (5), and the last is (4).
+    The projection is ours; the paper has eight heads.
+
     Args:
         width: Of the features.
         num_classes: Width of the answer.
@@ -58,7 +61,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="gat",
     task="classification",
-    reference="Velickovic et al. 2018, Graph Attention Networks (dgl.nn.GATConv)",
+    reference="Velickovic et al. 2018, Graph Attention Networks, eqs. (3)-(5) (dgl.nn.GATConv)",
     grid={"dropout": (0.2, 0.6), "weight_decay": (5e-4, 5e-3)},
     fit=fit,
 )

@@ -33,9 +33,10 @@ def _nearest_labels(data: ClassData, count: float) -> Tensor:
 def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Reporter) -> FloatArray:
     """Share of each class among the k nearest *fitted* instances by cosine in the features.
 
-    A fitted instance is no neighbour of its own. Equally near: the lower row. `k` is clamped to
-    one below the number of fitted instances. The graph's edges are not used: many of an instance's
-    neighbours there have no known label.
+    Eq. (2.8) of Hastie, Tibshirani & Friedman 2009 on one-hot labels; the rule that Cover & Hart
+    study is k = 1. A fitted instance is no neighbour of its own. Equally near: the lower row. `k`
+    is clamped to one below the number of fitted instances. The graph's edges are not used: many of
+    an instance's neighbours there have no known label.
 
     Raises:
         InputError: FIT is of fewer than two classes, or a feature is NaN or Inf.
@@ -51,7 +52,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="knn",
     task="classification",
-    reference="Cover & Hart 1967, Nearest Neighbor Pattern Classification; cosine, equal votes",
+    reference="Cover & Hart 1967; Hastie et al. 2009, Elements, eq. (2.8); cosine, equal votes",
     grid=GRID,
     fit=fit,
 )

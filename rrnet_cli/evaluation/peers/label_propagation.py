@@ -21,9 +21,12 @@ from rrnet_cli.progress import Reporter
 def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Reporter) -> FloatArray:
     """Every instance takes the mean of the nodes it receives from; known labels are set back.
 
-    `Y <- alpha D^-1 A Y`, then `Y = Y0` on FIT, `steps` times. With alpha = 1 this is the paper's;
-    below 1 an answer from further away weighs less. Directed as the edges are (sources to
-    destination) and, as DGL's module, without their weights.
+    `Y <- alpha D^-1 A Y`, then `Y = Y0` on FIT, `steps` times: the paper's algorithm as
+    DGL's module has it. D counts what a node receives, so each source weighs the same; the paper's
+    T divides by the sum of the *source's* weights, so that hubs weigh less, and its step 2 then
+    scales rows to sum to 1. With alpha = 1 there is no decay, as in the paper; below 1 an answer
+    from further away weighs less. Directed as the edges are (sources to destination) and, as DGL's
+    module, without their weights.
 
     Raises:
         InputError: FIT is of fewer than two classes.
@@ -42,7 +45,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="label-propagation",
     task="classification",
-    reference="Zhu & Ghahramani 2002, Learning from Labeled and Unlabeled Data (dgl.nn)",
+    reference="Zhu & Ghahramani 2002, Label Propagation, steps 1-3; D^-1 A for T (dgl.nn)",
     grid={"alpha": (0.5, 0.8, 0.95, 1.0), "steps": (1.0, 2.0, 5.0, 50.0)},
     fit=fit,
 )

@@ -25,9 +25,10 @@ TOLERANCE = 1e-3
 def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Reporter) -> FloatArray:
     """The paper's limit: `F = (1 - alpha) (I - alpha S)^-1 Y`, rows scaled to sum to 1.
 
-    The iteration is scikit-learn's own `LabelSpreading`. Its kernel would be dense (29 GB for
-    60,000 instances), so it is given a kernel that answers with the sparse symmetric intra graph:
-    the same neighbours as RR-Net has.
+    The iteration, `F <- alpha S F + (1 - alpha) Y`, is step 3 of the paper's algorithm in
+    scikit-learn's `LabelSpreading`. Its kernel would be dense (29 GB for 60,000 instances), so it
+    is given a kernel that answers with the sparse symmetric intra graph: the same neighbours as
+    RR-Net has.
 
     Raises:
         InputError: FIT is of fewer than two classes.
@@ -59,7 +60,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="label-spreading",
     task="classification",
-    reference="Zhou et al. 2004, Learning with Local and Global Consistency (scikit-learn)",
+    reference="Zhou et al. 2004, Learning with Local and Global Consistency, step 3 (scikit-learn)",
     grid={"alpha": (0.01, 0.05, 0.2, 0.5, 0.8, 0.95)},
     fit=fit,
 )

@@ -15,11 +15,13 @@ from rrnet_cli.progress import Reporter
 
 
 class LightGCN(BiasedFactors):
-    r"""He et al. 2020, for ratings: biases, and squares in the place of BPR.
+    r"""Eqs. (3) to (5) of He et al. 2020, with biases, and squares in the place of BPR (15).
 
     .. math::
         p^{(k+1)} = D_U^{-1/2} A D_I^{-1/2} q^{(k)}, \qquad x = \mathrm{mean}_k\, p^{(k)},
         \quad y = \mathrm{mean}_k\, q^{(k)}
+
+    The first is eq. (3), the means are eq. (4) with its weights 1 / (K + 1).
     """
 
     def __init__(self, data: RatingData, dim: int, reg: float, layers: int) -> None:
@@ -51,7 +53,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
 PEER = Peer(
     name="lightgcn",
     task="rating",
-    reference="He, Deng, Wang, Li, Zhang & Wang 2020; biases, squared loss",
+    reference="He, Deng, Wang, Li, Zhang & Wang 2020, eqs. (3)-(5); biases, squared loss for (15)",
     grid={"dim": (16.0,), "reg": (0.3, 1.0, 3.0), "layers": (1.0, 2.0)},
     fit=fit,
 )

@@ -24,6 +24,7 @@ def fit_features(
 ) -> FloatArray:
     """Multinomial logistic regression on FIT, minimum of `sum of cross entropy + |W|²/(2C)`.
 
+    Eqs. (18.10) and (18.11) of Hastie, Tibshirani & Friedman 2009, with 1 / C as their lambda.
     Inductive: features of other instances change nothing, but for the common standardisation.
 
     Raises:
@@ -37,6 +38,8 @@ def fit_features_and_prior(
 ) -> FloatArray:
     """The same on the features beside the standardised log-prior.
 
+    Stacked generalisation (Wolpert 1992, which has procedures and no one equation) is this on
+    answers out of fold.
     The log-prior of a fitted instance is in-sample and overconfident unless the baseline was
     cross-fitted: the regression then trusts it more than it deserves on other instances, and can do
     no better than the choice of C on SELECT lets it.
@@ -73,7 +76,7 @@ def _fit(
 PEER = Peer(
     name="logreg",
     task="classification",
-    reference="multinomial logistic regression (scikit-learn LogisticRegression, L2)",
+    reference="Hastie et al. 2009, Elements, eqs. (18.10), (18.11): multinomial, L2 (scikit-learn)",
     grid=GRID,
     fit=fit_features,
 )

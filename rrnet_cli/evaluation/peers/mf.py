@@ -14,7 +14,11 @@ from rrnet_cli.progress import Reporter
 
 
 class BiasedFactors(Factors):
-    """p_u · q_i and biases (Koren, Bell & Volinsky 2009)."""
+    """Eqs. (4) and (5) of Koren, Bell & Volinsky 2009: p_u · q_i and biases.
+
+    In (5) damping is added at every rating, so once a rating; here it is weighted by the root of
+    their number (`features.factors`).
+    """
 
     def __init__(self, data: RatingData, dim: int, reg: float) -> None:
         super().__init__(data, dim, reg)
@@ -38,7 +42,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
 PEER = Peer(
     name="mf",
     task="rating",
-    reference="Koren, Bell & Volinsky 2009: mu + b_u + b_i + p_u · q_i",
+    reference="Koren, Bell & Volinsky 2009, eqs. (4), (5): mu + b_u + b_i + p_u · q_i",
     grid={"dim": (10.0,), "reg": (0.5, 1.0, 2.0, 4.0)},
     fit=fit,
 )

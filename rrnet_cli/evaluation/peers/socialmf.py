@@ -15,9 +15,14 @@ from rrnet_cli.progress import Reporter
 
 
 class SocialMF(BiasedFactors):
-    r"""Jamali & Ester 2010; T has rows that sum to 1.
+    r"""The objective of Jamali & Ester 2010 with biases; T has rows that sum to 1.
+
+    Its term of trust, the prior of a user's factors given those whom it trusts:
 
     .. math:: \lambda_T \sum_u |p_u - \sum_v T_{uv} p_v|^2
+
+    There ratings go through the logistic function, and trust has a direction; here neither, as
+    links are read in both directions.
     """
 
     def __init__(self, data: RatingData, dim: int, reg: float, social: float) -> None:
@@ -50,7 +55,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
 PEER = Peer(
     name="socialmf",
     task="rating",
-    reference="Jamali & Ester 2010; with biases",
+    reference="Jamali & Ester 2010, the objective; biases, no logistic function, links both ways",
     grid={"dim": (10.0,), "reg": (1.0, 2.0, 4.0), "social": (0.3, 3.0)},
     fit=fit,
     social=True,

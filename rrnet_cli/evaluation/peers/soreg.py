@@ -17,9 +17,11 @@ from rrnet_cli.progress import Reporter
 
 
 class SoReg(BiasedFactors):
-    r"""Individual-based regularisation of Ma et al. 2011.
+    r"""Model 2, individual-based regularisation, of Ma et al. 2011, Sec. 5.2.
 
     .. math:: \beta \sum_u \sum_{f \in F(u)} \mathrm{sim}(u, f)\, |p_u - p_f|^2
+
+    The paper has no biases. Links are read in both directions, so its F+ and F- are one F.
     """
 
     def __init__(self, data: RatingData, dim: int, reg: float, social: float) -> None:
@@ -38,10 +40,10 @@ class SoReg(BiasedFactors):
 
 
 def link_similarity(data: RatingData) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Pearson correlation of the co-rated items of each link, mapped from [-1, 1] to [0, 1].
+    """Pearson correlation (Sec. 5.3) of the co-rated items of each link, mapped to [0, 1].
 
     The mean of a user is over all of its ratings, as in the paper; links without a co-rated item,
-    or without a spread in it, have the correlation 0.
+    or without a spread in it, have the correlation 0, so the similarity 1/2.
 
     Returns:
         (num_links,) float64.
@@ -77,7 +79,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
 PEER = Peer(
     name="soreg",
     task="rating",
-    reference="Ma, Zhou, Liu, Lyu & King 2011, individual-based; with biases",
+    reference="Ma, Zhou, Liu, Lyu & King 2011, Sec. 5.2, Model 2; with biases",
     grid={"dim": (10.0,), "reg": (1.0, 2.0, 4.0), "social": (0.03, 0.3)},
     fit=fit,
     social=True,

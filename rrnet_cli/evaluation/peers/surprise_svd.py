@@ -1,4 +1,4 @@
-"""SVD and SVD++ of the Surprise library (Koren 2008), read off as arrays to predict many pairs."""
+"""SVD and SVD++ of the Surprise library, read off as arrays to predict many pairs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from rrnet_cli.progress import Reporter
 def fit_svd(
     data: RatingData, params: Mapping[str, float], seed: int, reporter: Reporter
 ) -> Predict:
-    """Mu + b_u + b_i + q_i · p_u, by stochastic gradient descent."""
+    """Mu + b_u + b_i + q_i · p_u, by stochastic gradient descent.
+
+    Koren, Bell & Volinsky 2009, eqs. (4) and (5).
+    """
     surprise = _library()
     model = surprise.SVD(**_settings(params), random_state=seed)
     model.fit(_trainset(surprise, data))
@@ -27,7 +30,10 @@ def fit_svd(
 def fit_svdpp(
     data: RatingData, params: Mapping[str, float], seed: int, reporter: Reporter
 ) -> Predict:
-    """Mu + b_u + b_i + q_i · (p_u + |I_u|^-1/2 Σ_{j in I_u} y_j): implicit feedback too."""
+    """Mu + b_u + b_i + q_i · (p_u + |I_u|^-1/2 Σ_{j in I_u} y_j): implicit feedback too.
+
+    Koren 2008, eq. (15); its N(u) is the rated items.
+    """
     surprise = _library()
     model = surprise.SVDpp(**_settings(params), random_state=seed, cache_ratings=True)
     model.fit(_trainset(surprise, data))
@@ -87,11 +93,10 @@ def _predictor(model: Any, user_factors: FloatArray) -> Predict:
     return predict
 
 
-def _peer(name: str, fit: Callable[..., Predict], what: str, epochs: tuple[float, ...]) -> Peer:
+def _peer(name: str, fit: Callable[..., Predict], paper: str, epochs: tuple[float, ...]) -> Peer:
     grid = {"factors": (20.0,), "epochs": epochs, "lr": (0.005,), "reg": (0.05, 0.08, 0.12)}
-    reference = f"Koren 2008, {what}; scikit-surprise"
-    return Peer(name, "rating", reference, grid, fit, library="surprise")
+    return Peer(name, "rating", f"{paper}; scikit-surprise", grid, fit, library="surprise")
 
 
-SVD = _peer("svd", fit_svd, "SVD", (60.0, 100.0))
-SVDPP = _peer("svdpp", fit_svdpp, "SVD++", (40.0, 80.0))
+SVD = _peer("svd", fit_svd, "Koren, Bell & Volinsky 2009, eqs. (4), (5)", (60.0, 100.0))
+SVDPP = _peer("svdpp", fit_svdpp, "Koren 2008, eq. (15)", (40.0, 80.0))

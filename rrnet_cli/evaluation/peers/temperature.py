@@ -40,7 +40,7 @@ def _log_sum_exp(logits: FloatArray) -> FloatArray:
 
 
 def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Reporter) -> FloatArray:
-    """`softmax(log_prior / T)`: better probabilities, the same first place.
+    """`softmax(log_prior / T)`, eq. (9): better probabilities, the same first place.
 
     Raises:
         InputError: No SELECT instance.
@@ -54,7 +54,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="temperature",
     task="classification",
-    reference="Guo et al. 2017, On Calibration of Modern Neural Networks: temperature scaling",
+    reference="Guo et al. 2017, On Calibration of Modern Neural Networks, eq. (9)",
     grid={},
     fit=fit,
 )

@@ -17,7 +17,7 @@ from rrnet_cli.progress import Reporter
 
 @remember_last
 def _cache_logits(data: ClassData, beta: float) -> FloatArray:
-    """`exp(-beta (1 - cos)) @ onehot(labels)`, (N, C) float64."""
+    """`exp(-beta (1 - cos)) @ onehot(labels)`, (N, C) float64: eq. (3), and the sum in (4)."""
     values = torch.from_numpy(one_hot(data)[fitted_rows(data)].astype(np.float32))
     result = torch.empty(data.log_prior.shape)
     for rows, cosine in cosine_blocks(data):
@@ -27,7 +27,7 @@ def _cache_logits(data: ClassData, beta: float) -> FloatArray:
 
 
 def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Reporter) -> FloatArray:
-    """`softmax(log_prior + alpha * exp(-beta (1 - cos)) @ onehot(labels))`.
+    """`softmax(log_prior + alpha * exp(-beta (1 - cos)) @ onehot(labels))`, eq. (4).
 
     The logits of CLIP in the paper are the baseline's log-prior here. The paper's cache holds 16
     instances a class, ours all of FIT, hence far smaller alphas in the grid. A fitted instance
@@ -42,7 +42,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="tip-adapter",
     task="classification",
-    reference="Zhang et al. 2022, Tip-Adapter (the variant without training)",
+    reference="Zhang et al. 2022, Tip-Adapter, eqs. (3), (4): the variant without training",
     # beta first: it changes slowest in the product, and the cache's answer for it is remembered.
     grid={
         "beta": (5.5, 10.0, 20.0, 40.0, 80.0),

@@ -14,9 +14,12 @@ from rrnet_cli.progress import Reporter
 
 
 class TrustMF(Factors):
-    r"""Yang et al. 2013, both models fitted together and without the sigmoid.
+    r"""Truster and trustee model of Yang et al. 2013, fitted as one and without the sigmoid.
 
     .. math:: x_u = (b_u + w_u) / 2, \qquad \lambda_T \sum_{(u, v)} (b_u \cdot w_v - 1)^2
+
+    There each model has b, w and q of its own, is fitted apart, and they are joined to predict;
+    and trust has a direction, here links are read in both.
     """
 
     def __init__(self, data: RatingData, dim: int, reg: float, social: float) -> None:
@@ -49,7 +52,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
 PEER = Peer(
     name="trustmf",
     task="rating",
-    reference="Yang, Lei, Liu & Li 2013; with biases",
+    reference="Yang, Lei, Liu & Li 2013, both models as one; biases, no sigmoid, links both ways",
     grid={"dim": (10.0,), "reg": (1.0, 2.0, 4.0), "social": (0.1, 1.0)},
     fit=fit,
     social=True,

@@ -15,15 +15,16 @@ from rrnet_cli.progress import Reporter
 
 
 class TrustSVD(ImplicitFactors):
-    r"""Guo et al. 2015.
+    r"""Rating prediction and term of trust of Guo et al. 2015.
 
     .. math::
         x_u = p_u + |I_u|^{-1/2} \sum_{i \in I_u} y_i + |T_u|^{-1/2} \sum_{v \in T_u} w_v, \qquad
         \lambda_T \sum_{(u, v)} (p_u \cdot w_v - 1)^2
 
-    Damping follows the authors' LibRec, which adds it at every rating: a `w` is damped once a
-    rating of each user who trusts its own. Damped like the other factors, once a truster, it
-    overfits.
+    The paper's objective weights damping by a count to the power -1/2. The first author's LibRec
+    adds that at every rating, and so do we: in all the count to the power 1/2, and a `w` is damped
+    once a rating of each user who trusts its own. Damped like the other factors, once a truster, it
+    overfits. In the paper trust has a direction; here links are read in both.
     """
 
     def __init__(self, data: RatingData, dim: int, reg: float, social: float) -> None:
@@ -68,7 +69,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
 PEER = Peer(
     name="trustsvd",
     task="rating",
-    reference="Guo, Zhang & Yorke-Smith 2015; damping as in LibRec",
+    reference="Guo, Zhang & Yorke-Smith 2015, objective; damping as in LibRec, links both ways",
     grid={"dim": (10.0,), "reg": (0.6, 1.2, 2.4), "social": (0.1, 0.9)},
     fit=fit,
     social=True,

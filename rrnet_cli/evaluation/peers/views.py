@@ -14,7 +14,7 @@ from rrnet_cli.progress import Reporter
 
 
 def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Reporter) -> FloatArray:
-    """Mean softmax of the views; no relation and no label is read.
+    """Mean softmax of the views (the paper has no equation); no relation, no label is read.
 
     Raises:
         ConfigError: The features are those of one view.
@@ -27,7 +27,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
 PEER = Peer(
     name="views",
     task="classification",
-    reference="Krizhevsky, Sutskever & Hinton 2012: predictions averaged over crops and flips",
+    reference="Krizhevsky, Sutskever & Hinton 2012, Sec. 4.1: mean prediction of crops and flips",
     grid={},
     fit=fit,
     several_views=True,

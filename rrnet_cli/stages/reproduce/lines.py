@@ -18,11 +18,6 @@ from rrnet_cli.evaluation.reproduction import (
     best_on_select,
     figures,
 )
-from rrnet_cli.evaluation.reproduction_pages import (
-    Reproduction,
-    comparison_section,
-    line_records,
-)
 from rrnet_cli.settings import EvalSettings
 from rrnet_cli.stages.judging import Source, oracle
 from rrnet_cli.stages.reproduce.cases import Case, Options
@@ -148,32 +143,6 @@ def run(chain: Chain, case: Case, task: Task, *, all_peers: bool = False) -> Res
         best_peer=best if best in made else None,
         bound=_bound(chain, made) if task == "classification" else None,
         sources=tuple(str(artifact.ref) for artifact in made.values()),
-    )
-
-
-def comparison(
-    chain: Chain, target: str, title: str, every: Sequence[Line], notes: Sequence[str]
-) -> Reproduction:
-    """Run a table of classifications, one row a data set and baseline."""
-    options = chain.options
-    wanted = chosen(every, options)
-    rows: list[ResultLine] = []
-    sources: list[str] = []
-    for line in every:
-        results = Results()
-        if line.case is not None and line in wanted:
-            results = run(chain, line.case, "classification")
-        rows += results.lines(line, ["top1"])
-        sources += results.sources
-    return Reproduction(
-        target=target,
-        title=title,
-        sections=[comparison_section(rows, options.commit)],
-        records=line_records(rows),
-        notes=[*notes, *chain.notes],
-        sources=sources,
-        fast=options.fast,
-        commit=options.commit,
     )
 
 

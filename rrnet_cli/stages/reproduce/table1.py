@@ -6,7 +6,8 @@ from rrnet_cli.evaluation.published import TABLE_1
 from rrnet_cli.evaluation.reproduction_pages import Reproduction
 from rrnet_cli.stages.reproduce.cases import Options, sound
 from rrnet_cli.stages.reproduce.chain import Chain
-from rrnet_cli.stages.reproduce.lines import Line, comparison
+from rrnet_cli.stages.reproduce.comparison import comparison
+from rrnet_cli.stages.reproduce.lines import Line
 
 ENVNET_EPOCHS = 150
 """The recipes' 600 are days on a CPU; the steps of the schedule move with the length."""

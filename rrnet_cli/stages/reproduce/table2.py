@@ -6,7 +6,8 @@ from rrnet_cli.evaluation.published import TABLE_2
 from rrnet_cli.evaluation.reproduction_pages import Reproduction
 from rrnet_cli.stages.reproduce.cases import Options, picture, with_views
 from rrnet_cli.stages.reproduce.chain import Chain
-from rrnet_cli.stages.reproduce.lines import Line, comparison
+from rrnet_cli.stages.reproduce.comparison import comparison
+from rrnet_cli.stages.reproduce.lines import Line
 
 VIEWS = 10
 CIFAR_STEM_EPOCHS = 20

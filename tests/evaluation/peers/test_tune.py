@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -52,7 +54,16 @@ def test_every_registered_peer_is_who_it_says() -> None:
     for task, known in PEERS.items():
         loaded = peers(task)
         assert [peer.name for peer in loaded] == list(known)
-        assert all(peer.task == task and peer.reference for peer in loaded)
+        assert all(peer.task == task for peer in loaded)
+
+
+def test_every_reference_is_one_line_with_a_year_and_a_place_in_the_paper() -> None:
+    places = r"eqs?\. \(|Sec\. \d|steps? \d|objective|both (models|phases)|Wolpert"
+    for task in PEERS:
+        for peer in peers(task):
+            assert "\n" not in peer.reference and len(peer.reference) <= 90, peer.name
+            assert re.search(r"\b(19|20)\d\d\b", peer.reference), peer.name
+            assert re.search(places, peer.reference), peer.name
 
 
 def test_an_unknown_peer_is_refused_with_the_nearest() -> None:

@@ -1,0 +1,42 @@
+"""A table of classifications: a row a data set and baseline, and how the networks were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rrnet_cli.evaluation.reproduction import ResultLine
+from rrnet_cli.evaluation.reproduction_pages import (
+    Reproduction,
+    comparison_section,
+    line_records,
+)
+from rrnet_cli.stages.reproduce.chain import Chain
+from rrnet_cli.stages.reproduce.lines import Line, Results, chosen, run
+from rrnet_cli.stages.reproduce.training import training_curves
+
+
+def comparison(
+    chain: Chain, target: str, title: str, every: Sequence[Line], notes: Sequence[str]
+) -> Reproduction:
+    """Run a table of classifications, one row a data set and baseline."""
+    options = chain.options
+    wanted = chosen(every, options)
+    rows: list[ResultLine] = []
+    sources: list[str] = []
+    for line in every:
+        results = Results()
+        if line.case is not None and line in wanted:
+            results = run(chain, line.case, "classification")
+        rows += results.lines(line, ["top1"])
+        sources += results.sources
+    return Reproduction(
+        target=target,
+        title=title,
+        sections=[comparison_section(rows, options.commit)],
+        records=line_records(rows),
+        training=training_curves(chain, [line for line in every if line in wanted]),
+        notes=[*notes, *chain.notes],
+        sources=sources,
+        fast=options.fast,
+        commit=options.commit,
+    )
