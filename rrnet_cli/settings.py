@@ -219,9 +219,7 @@ class TrainSettings(Settings):
     )
     mask_rate: float = Field(0.5, gt=0, le=1, description="Fitted instances masked an epoch.")
     edge_weight: bool = Field(False, description="Similarity as an input of intra-edges.")
-    objective: Literal["bce", "softmax", "huber"] = Field(
-        "bce", description="softmax: over an instance's candidates. huber: of ratings."
-    )
+    objective: Literal["bce", "softmax"] = "bce"
     residual: bool = Field(False, description="Units add to their input, with LayerNorm.")
     dropout: float = Field(0.0, ge=0, lt=1)
     clip_norm: float | None = Field(10.0, gt=0, description="Gradient norm is clipped here.")

@@ -162,11 +162,10 @@ def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.flo
 def _check(settings: TrainSettings, features: Artifact) -> None:
     """Refuse settings that the task gives no meaning to."""
     rating = features.manifest.summary["task"] == "rating"
-    if settings.objective == ("softmax" if rating else "huber"):
-        task, other = ("ratings", "huber") if rating else ("classes", "softmax")
+    if rating and settings.objective == "softmax":
         raise ConfigError(
-            f"The objective {settings.objective} is not for {task}.",
-            f"Use --objective {other}, or bce.",
+            "The objective softmax chooses among an instance's candidates; ratings have none.",
+            "Use --objective bce.",
         )
     if settings.attributes == ("none" if rating else "degree"):
         task, other = ("ratings", "degree") if rating else ("classes", "none")

@@ -41,7 +41,7 @@ def test_preset_plus_fits_the_recipe(name):
     )
     assert settings.preset == "plus"
     if "ratings" in recipe.extract.data.layout or name == "ciao":
-        assert settings.objective == "huber"
+        assert settings.objective == "bce"
 
 
 @pytest.mark.parametrize(
