@@ -173,7 +173,7 @@ class GraphSettings(Settings):
 class TrainSettings(Settings):
     """Stage `train` (paper Sec. III-C, III-D). The defaults are the `paper` preset."""
 
-    later: ClassVar = frozenset({"attributes", "refit_prior", "refits", "votes"})
+    later: ClassVar = frozenset({"attributes", "refit_prior", "refits", "votes", "views"})
 
     preset: Literal["paper", "plus"] = "paper"
     units: tuple[Unit, ...] = Field(
@@ -207,6 +207,11 @@ class TrainSettings(Settings):
         False,
         description="Classes: the share of an instance's shown neighbours that match a candidate "
         "is an input of their edge (with context).",
+    )
+    views: bool = Field(
+        False,
+        description="Pictures extracted with several views: the baseline's answer over all of "
+        "them is an input of inter-edges.",
     )
     refit_prior: bool = Field(
         False,

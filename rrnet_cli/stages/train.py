@@ -16,6 +16,7 @@ from rrnet_cli.graphs.hetero import from_tables
 from rrnet_cli.models.rrnet import LEFT, RIGHT, count_parameters
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import TrainSettings
+from rrnet_cli.stages._baseline import VIEWS
 from rrnet_cli.stages._refit import refit_of
 from rrnet_cli.stages.peers import SCORES, scores_of
 from rrnet_cli.store.artifact import Key
@@ -128,7 +129,10 @@ def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -
     elif settings.attributes == "none":
         tensors = {**tensors, sides[0]: torch.ones(tensors[sides[0]].shape[0], 1)}
     refit = refit_of(heterograph, features, scale) if settings.refit_prior else None
-    return assemble(heterograph, sides, tensors, scale, settings.normalise, refit)
+    views = None
+    if VIEWS in features.manifest.files:
+        views = features.tensors(VIEWS)["logits"].log_softmax(1)
+    return assemble(heterograph, sides, tensors, scale, settings.normalise, refit, views)
 
 
 def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.float32]:
