@@ -173,7 +173,7 @@ class GraphSettings(Settings):
 class TrainSettings(Settings):
     """Stage `train` (paper Sec. III-C, III-D). The defaults are the `paper` preset."""
 
-    later: ClassVar = frozenset({"attributes", "refit_prior", "refits", "votes"})
+    later: ClassVar = frozenset({"attributes", "refit_prior", "refits", "votes", "views"})
 
     preset: Literal["paper", "plus"] = "paper"
     units: tuple[Unit, ...] = Field(
@@ -208,6 +208,11 @@ class TrainSettings(Settings):
         description="Classes: the share of an instance's shown neighbours that match a candidate "
         "is an input of their edge (with context).",
     )
+    views: bool = Field(
+        False,
+        description="Pictures extracted with several views: the baseline's answer over all of "
+        "them is an input of inter-edges.",
+    )
     refit_prior: bool = Field(
         False,
         description="The baseline, unless it is a network, is fitted anew on what a step shows.",
@@ -219,9 +224,7 @@ class TrainSettings(Settings):
     )
     mask_rate: float = Field(0.5, gt=0, le=1, description="Fitted instances masked an epoch.")
     edge_weight: bool = Field(False, description="Similarity as an input of intra-edges.")
-    objective: Literal["bce", "softmax", "huber"] = Field(
-        "bce", description="softmax: over an instance's candidates. huber: of ratings."
-    )
+    objective: Literal["bce", "softmax"] = "bce"
     residual: bool = Field(False, description="Units add to their input, with LayerNorm.")
     dropout: float = Field(0.0, ge=0, lt=1)
     clip_norm: float | None = Field(10.0, gt=0, description="Gradient norm is clipped here.")

@@ -32,7 +32,7 @@ def train(
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without gain. [preset]")
     ] = None,
-    objective: Annotated[str | None, typer.Option(help="bce, softmax or huber. [preset]")] = None,
+    objective: Annotated[str | None, typer.Option(help="bce or softmax. [preset]")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights and masks. [0]")] = None,
     device: Annotated[str, typer.Option(help="auto or cpu (DGL's wheel has no CUDA).")] = "auto",
     engine: Annotated[

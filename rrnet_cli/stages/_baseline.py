@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from rrnet_cli.features.cross_fit import Refit
 
+VIEWS = "views.safetensors"
+"""Logits over all views of a picture, in features of several."""
+
 
 @dataclass(frozen=True)
 class TrainedNetwork:

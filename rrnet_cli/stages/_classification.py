@@ -15,7 +15,7 @@ from rrnet_cli.features.cross_fit import out_of_fold
 from rrnet_cli.features.linear import LinearBaseline, fit_linear, flatten_pixels, top1
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import ExtractSettings
-from rrnet_cli.stages._baseline import Baseline, Training, part_column, prior_facts
+from rrnet_cli.stages._baseline import VIEWS, Baseline, Training, part_column, prior_facts
 from rrnet_cli.stages._text import TextSource
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def write(
     )
     draft.write_tensors("prior.safetensors", {"logits": prior})
     if baseline.joined is not None:
-        draft.write_tensors("views.safetensors", {"logits": baseline.joined})
+        draft.write_tensors(VIEWS, {"logits": baseline.joined})
     draft.write_tensors("baseline.safetensors", baseline.weights)
     if baseline.history is not None:
         draft.write_table("history.parquet", baseline.history)

@@ -19,6 +19,7 @@ from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.graphs.candidates import log_softmax
 from rrnet_cli.graphs.edges import EdgeTable, EdgeType, edge_key
 from rrnet_cli.progress import Reporter
+from rrnet_cli.stages._baseline import VIEWS
 from rrnet_cli.store.artifact import Key
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from rrnet_cli.store.artifact import Artifact
     from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
-
-_VIEWS = "views.safetensors"
 
 SCORES = "scores.parquet"
 """One row an inter-edge, in the order of the graph's table: what `rrnet eval` judges."""
@@ -68,7 +67,7 @@ def run_peers(
     chosen = registered("rating" if rating else "classification", only)
     if rating and _links(source).size == 0:
         chosen = _without_social(chosen, only, reporter)
-    if not only and _VIEWS not in features.manifest.files:
+    if not only and VIEWS not in features.manifest.files:
         chosen = [peer for peer in chosen if not peer.several_views]
     if not only:
         chosen = _installed(chosen, reporter)
@@ -136,8 +135,8 @@ def class_data(graph: Artifact, features: Artifact) -> ClassData:
         select_labels=label[select].astype(np.int64),
         edges=np.stack([intra.src, intra.dst]),
         weight=intra["weight"],
-        log_views=log_softmax(features.arrays(_VIEWS)["logits"])
-        if _VIEWS in features.manifest.files
+        log_views=log_softmax(features.arrays(VIEWS)["logits"])
+        if VIEWS in features.manifest.files
         else None,
     )
 

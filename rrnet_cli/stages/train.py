@@ -17,6 +17,7 @@ from rrnet_cli.models import engines
 from rrnet_cli.models.rrnet import LEFT, RIGHT, count_parameters
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import TrainSettings
+from rrnet_cli.stages._baseline import VIEWS
 from rrnet_cli.stages._refit import refit_of
 from rrnet_cli.stages.peers import SCORES, scores_of
 from rrnet_cli.store.artifact import Key
@@ -158,7 +159,10 @@ def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -
     elif settings.attributes == "none":
         tensors = {**tensors, sides[0]: torch.ones(tensors[sides[0]].shape[0], 1)}
     refit = refit_of(heterograph, features, scale) if settings.refit_prior else None
-    return assemble(heterograph, sides, tensors, scale, settings.normalise, refit)
+    views = None
+    if VIEWS in features.manifest.files:
+        views = features.tensors(VIEWS)["logits"].log_softmax(1)
+    return assemble(heterograph, sides, tensors, scale, settings.normalise, refit, views)
 
 
 def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.float32]:
@@ -192,11 +196,10 @@ def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.flo
 def _check(settings: TrainSettings, features: Artifact) -> None:
     """Refuse settings that the task gives no meaning to."""
     rating = features.manifest.summary["task"] == "rating"
-    if settings.objective == ("softmax" if rating else "huber"):
-        task, other = ("ratings", "huber") if rating else ("classes", "softmax")
+    if rating and settings.objective == "softmax":
         raise ConfigError(
-            f"The objective {settings.objective} is not for {task}.",
-            f"Use --objective {other}, or bce.",
+            "The objective softmax chooses among an instance's candidates; ratings have none.",
+            "Use --objective bce.",
         )
     if settings.attributes == ("none" if rating else "degree"):
         task, other = ("ratings", "degree") if rating else ("classes", "none")

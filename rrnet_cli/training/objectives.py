@@ -9,9 +9,6 @@ from torch.nn import functional
 from rrnet_cli.datasets.base import SELECT
 from rrnet_cli.training.problem import Problem
 
-HUBER_DELTA = 0.25
-"""In parts of the rating scale; chosen on select of FilmTrust (docs/method.md)."""
-
 
 def edge_cross_entropy(logits: Tensor, target: Tensor, reduction: str) -> Tensor:
     """Eq. (9): binary cross entropy of each edge, targets in [0, 1] (ratings are soft targets).
@@ -20,20 +17,6 @@ def edge_cross_entropy(logits: Tensor, target: Tensor, reduction: str) -> Tensor
         logits, target (num_supervised,) -> scalar; `reduction` is `sum` (the paper) or `mean`.
     """
     return functional.binary_cross_entropy_with_logits(logits, target, reduction=reduction)
-
-
-def edge_huber(logits: Tensor, target: Tensor) -> Tensor:
-    """Huber's loss of the probability: squares near the target, its distance beyond `HUBER_DELTA`.
-
-    Ratings are skewed, so that their mean, which squares and (9) ask for, is not their median,
-    which the absolute error asks for. This asks for what lies between.
-
-    Shapes:
-        logits, target (num_supervised,), target in [0, 1] -> scalar, a mean.
-    """
-    loss = functional.huber_loss(logits.sigmoid(), target, delta=HUBER_DELTA)
-    # the slope far out is then 1, as of the absolute error
-    return loss / HUBER_DELTA
 
 
 def candidate_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -58,14 +41,12 @@ def training_loss(
         problem: Gives targets and candidates.
         logits: (num_inter_edges,).
         supervised: (num_inter_edges,) bool.
-        objective: `bce`, `softmax` (classification only) or `huber` (ratings only).
+        objective: `bce` or `softmax` (classification only).
         reduction: For `bce`, `sum` or `mean`.
     """
     if objective == "softmax" and problem.candidates is not None:
         rows = problem.candidates[supervised[problem.candidates[:, 0]]]
         return candidate_cross_entropy(logits[rows], problem.target[rows])
-    if objective == "huber":
-        return edge_huber(logits[supervised], problem.target[supervised])
     return edge_cross_entropy(logits[supervised], problem.target[supervised], reduction)
 
 

@@ -46,6 +46,8 @@ class Problem:
         scale: Lowest and highest rating; None for classification.
         refit: Gives the prior, as `prior`, that the baseline would give were it fitted on the known
             edges (bool, (num_inter_edges,)) alone; None where that is out of reach.
+        views: (num_inter_edges,) log-probability that the baseline gives over several views of an
+            instance; None where it has seen one.
     """
 
     relations: Mapping[str, Relation]
@@ -58,6 +60,7 @@ class Problem:
     candidates: Tensor | None
     scale: tuple[float, float] | None
     refit: Callable[[Tensor], Tensor] | None = None
+    views: Tensor | None = None
 
     @property
     def is_rating(self) -> bool:
@@ -74,7 +77,7 @@ class Problem:
         """What the network reads when the targets of `known` edges are shown to it.
 
         Args:
-            settings: Decide which of weight, prior and context are inputs.
+            settings: Decide which of weight, prior, views and context are inputs.
             known: (num_inter_edges,) bool; must be False wherever an edge is supervised.
             node_feat: `self.node_feat`, or the learned attributes that replace it.
             prior: (num_inter_edges,) that goes with the shown targets: `self.prior` at rest.
@@ -85,6 +88,8 @@ class Problem:
         columns = []
         if settings.prior != "none":
             columns.append(standardise(prior.unsqueeze(1)))
+        if settings.views and self.views is not None:
+            columns.append(standardise(self.views.unsqueeze(1)))
         if settings.context:
             shown = known.to(self.target.dtype)
             target = self.target - prior.sigmoid() if self.is_rating else self.target
@@ -131,6 +136,7 @@ def assemble(
     scale: tuple[float, float] | None,
     normalise: str,
     refit: Refit | None = None,
+    log_views: Tensor | None = None,
 ) -> Problem:
     """Prepare one heterograph.
 
@@ -143,6 +149,7 @@ def assemble(
             `none`.
         refit: The prior of all inter-edges by a baseline fitted on the known ones, both
             (num_inter_edges,), as numpy arrays: raw ratings, or log-probabilities.
+        log_views: (num_left, num_right) log-probabilities over several views, or None.
     """
     ends = {LEFT: sides[0], RIGHT: sides[1]}
     inter_type = (sides[0], "inter", sides[1])
@@ -157,7 +164,7 @@ def assemble(
     if normalise == "standard":
         node_feat = {side: standardise(value) for side, value in node_feat.items()}
     data = graph.edges[inter_type].data
-    owner, _ = graph.edges(etype=inter_type, order="eid")
+    owner, label = graph.edges(etype=inter_type, order="eid")
     target, prior = data["target"].nan_to_num(0.0), data["prior"]
     if scale is not None:
         low, high = scale
@@ -174,6 +181,7 @@ def assemble(
         candidates=None if scale is not None else by_owner(owner, graph.num_nodes(sides[0])),
         scale=scale,
         refit=None if refit is None else lambda known: _logit(refit(known.numpy()), scale),
+        views=None if log_views is None else log_views[owner, label],
     )
 
 

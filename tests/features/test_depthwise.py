@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rrnet_cli.features.depthwise import DepthwiseConv2d, quicken
+from tests.features.convolutions import assert_same_function
 
 
 @settings(deadline=None)  # oneDNN compiles a shape when it first meets it
@@ -31,14 +32,7 @@ def test_values_and_gradients_are_those_of_conv2d(
     quick = quicken(copy.deepcopy(plain))
     assert type(quick) is DepthwiseConv2d
     pictures = torch.randn(2, 5, *size, dtype=torch.float64)
-    results = []
-    for module in (plain, quick):
-        inputs = pictures.clone().requires_grad_()
-        output = module(inputs)
-        output.square().sum().backward()
-        results.append([output, inputs.grad, module.weight.grad])
-    for theirs, ours in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs)
+    assert_same_function(plain, quick, pictures)
 
 
 def test_the_gradient_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

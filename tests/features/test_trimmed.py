@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rrnet_cli.features.trimmed import TrimmedConv2d, trim
+from tests.features.convolutions import assert_same_function
 
 
 @given(
@@ -37,14 +38,7 @@ def test_values_and_gradients_are_those_of_conv2d(
     trimmed = trim(copy.deepcopy(plain))
     assert type(trimmed) is TrimmedConv2d
     pictures = torch.randn(2, 3, *size, dtype=torch.float64)
-    results = []
-    for module in (plain, trimmed):
-        inputs = pictures.clone().requires_grad_()
-        output = module(inputs)
-        output.square().sum().backward()
-        results.append([output, inputs.grad, *(p.grad for p in module.parameters())])
-    for theirs, ours in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs)
+    assert_same_function(plain, trimmed, pictures)
 
 
 def test_it_does_leave_taps_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,17 @@ from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.features.linear import top1
 from rrnet_cli.progress import SilentReporter
 from rrnet_cli.recipes import load_recipe
-from rrnet_cli.settings import BaselineSettings, DataSettings, ExtractSettings, TextSettings
+from rrnet_cli.settings import (
+    BaselineSettings,
+    DataSettings,
+    ExtractSettings,
+    GraphSettings,
+    TextSettings,
+    TrainSettings,
+)
 from rrnet_cli.stages import extract as stage
+from rrnet_cli.stages.build_graph import build_graph
+from rrnet_cli.stages.train import load_problem
 from rrnet_cli.store.store import Store
 
 FIT, SELECT, TEST = 0, 1, 2
@@ -405,6 +414,20 @@ def test_a_network_is_used_again_with_more_views(store, network_settings, monkey
     )
     features = (a.arrays("features.safetensors")["image"] for a in (again, plain))
     assert not np.allclose(*features, atol=1e-3)
+    # RR-Net finds the answer over all views at the edge that it belongs to
+    graph = build_graph(
+        GraphSettings(k_intra=2, k_inter=2),
+        store=store,
+        features="again",
+        name=None,
+        reporter=SilentReporter(),
+    ).artifact
+    views = load_problem(graph, again, TrainSettings()).views
+    edges = graph.table("edges/image.inter.text.parquet")
+    left, right = edges["src"].to_numpy(), edges["dst"].to_numpy()
+    logits = again.arrays("views.safetensors")["logits"]
+    expected = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    np.testing.assert_allclose(views, expected[left, right], rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_that_was_trained_otherwise_is_refused(store, network_settings, monkeypatch):

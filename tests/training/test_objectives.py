@@ -22,28 +22,6 @@ def test_edge_cross_entropy_is_equation_9() -> None:
     assert mean == pytest.approx(expected / 3)
 
 
-def test_huber_is_squares_near_by_and_distances_far_out() -> None:
-    delta = objectives.HUBER_DELTA
-    logits = torch.tensor([0.3, -2.0, 4.0])
-    target = torch.tensor([0.5, 0.9, 0.25])
-    expected = 0.0
-    for x, y in zip(logits.tolist(), target.tolist(), strict=True):
-        error = abs(1 / (1 + math.exp(-x)) - y)
-        near = error <= delta
-        expected += error * error / (2 * delta) if near else error - delta / 2
-    assert float(objectives.edge_huber(logits, target)) == pytest.approx(expected / 3)
-
-
-def test_huber_is_least_between_the_mean_and_the_median() -> None:
-    target = torch.tensor([0.0, 0.6, 0.7, 0.8, 0.9])
-    tried = torch.linspace(0.5, 0.9, 401)
-    losses = [float(objectives.edge_huber(p.logit().expand(5), target)) for p in tried]
-    best = float(tried[losses.index(min(losses))])
-    # the far one pulls with 1, the near ones with 4 p - 3 in parts of delta
-    assert best == pytest.approx((3 - objectives.HUBER_DELTA) / 4, abs=1e-3)
-    assert float(target.mean()) < best < float(target.median())
-
-
 def test_candidate_cross_entropy_leaves_out_instances_without_their_label() -> None:
     logits = torch.tensor([[1.0, 2.0], [0.0, 0.0], [5.0, -5.0]])
     target = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from rrnet_cli.datasets.base import FIT, TEST
+from rrnet_cli.models.rrnet import INTER
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.training.draws import draw
 from rrnet_cli.training.network import Network
-from rrnet_cli.training.problem import by_owner, degrees, standardise
+from rrnet_cli.training.problem import Problem, by_owner, degrees, standardise
 
 from .problems import PLUS_SMALL, classification, rating, small
 
@@ -94,6 +95,24 @@ def test_degrees_count_fitted_edges() -> None:
 def test_paper_preset_reads_neither_prior_nor_targets_nor_weights() -> None:
     inputs = classification().inputs(small(), torch.ones(1), {}, torch.zeros(1))
     assert inputs.edge_inputs == {} and inputs.offset is None
+
+
+def test_the_answer_over_several_views_is_an_input_where_there_is_one_and_it_is_asked_for() -> None:
+    problem = classification()
+    several = replace(problem, views=torch.randn(len(problem.target)))
+
+    def columns(of: Problem, asked: bool) -> torch.Tensor:
+        settings = small(**{**PLUS_SMALL, "views": asked})
+        known = torch.zeros_like(of.target, dtype=torch.bool)
+        return of.inputs(settings, known, of.node_feat, of.prior).edge_inputs[INTER]
+
+    without = columns(problem, asked=False)
+    for of, asked in ((problem, True), (several, False)):
+        assert torch.equal(columns(of, asked), without)
+    assert several.views is not None
+    added = columns(several, asked=True)
+    assert torch.equal(added[:, 1], standardise(several.views[:, None])[:, 0])
+    assert torch.equal(added[:, [0, *range(2, added.shape[1])]], without)
 
 
 def test_unknown_targets_become_zero_and_ratings_are_scaled() -> None:

@@ -24,7 +24,8 @@ NOTES = (
     "Oracle bound: of the pictures that the baseline gets wrong, the share whose true label is a "
     "candidate, and whose fitted neighbours vote (by similarity) for it. It reads test labels.",
     f"{VIEWS} views: the same network; node features are averaged over flips and shifts, the prior "
-    "is that of the plain picture. The peer `views` is the network's answers averaged over them.",
+    "is that of the plain picture. The network's answers averaged over them are the peer `views`, "
+    "and an input of `plus`.",
     "The best peer is the best on select, never on test.",
 )
 

@@ -47,8 +47,6 @@ NOTES = (
     "beside both versions and are like-for-like with neither.",
     "`ours − baseline` of a row is to the baseline of its own prior: the biases, or the factors.",
     "The best peer is the best on select, never on test; peers are tuned on select.",
-    "Peers and baselines minimise squares, as published, `plus` Huber's loss: part of its MAE is "
-    "due to that (docs/method.md).",
     "`plus` reads no trust links: its stack has no intra unit. The two controls have one; shuffled "
     "links are those between permuted users. They are run on FilmTrust.",
 )
