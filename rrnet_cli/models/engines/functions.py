@@ -59,7 +59,7 @@ class _Call:
         """The tensor's own memory where it is contiguous; no rows for None."""
         if value is None:
             return torch.empty(0, self.width, dtype=self.dtype).numpy()
-        return value.detach().contiguous().numpy()
+        return _rows(value)
 
     def node_sums(self, side: int) -> Tensor:
         """Zeros (1, num_nodes, hidden), or one such for each part where parts share nodes."""
@@ -146,7 +146,7 @@ class EdgeLayer(Function):
             (call.rows(tensors[3]), call.rows(tensors[4])),
         )
         node_sums, weight_sums = [call.node_sums(side) for side in range(2)], call.weight_sums()
-        grad_x = torch.empty_like(tensors[2]) if ctx.needs_input_grad[3] else None
+        grad_x = _like(tensors[2]) if ctx.needs_input_grad[3] else None
         call.run(
             kernels.edge_backward,
             lambda part: (
@@ -189,7 +189,7 @@ class Decoder(Function):
         x, weight = tensors[:2]
         layer, lanes, parts = _decoder_layer(tensors), Lanes(x.shape[1]), divide(len(x))
         sums = [torch.zeros(len(parts), *value.shape, dtype=torch.float64) for value in layer]
-        grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
+        grad_x = _like(x)
         given = (_rows(x), layer, _rows(grad_out), _rows(weight))
         tasks = [
             (lanes, part, *given, tuple(value[i].numpy() for value in sums), grad_x.numpy())
@@ -198,6 +198,11 @@ class Decoder(Function):
         run(decoder_kernels.decoder_backward, tasks)
         weight_x, bias, head, head_bias = (_joined(value).to(x.dtype) for value in sums)
         return grad_x, weight_x.T, bias[0], head, head_bias[0]
+
+
+def _like(value: Tensor) -> Tensor:
+    """Room for its gradient; C-contiguous whatever its strides, for kernels write to it."""
+    return torch.empty_like(value, memory_format=torch.contiguous_format)
 
 
 def _rows(value: Tensor) -> Array:
