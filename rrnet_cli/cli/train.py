@@ -35,6 +35,9 @@ def train(
     objective: Annotated[str | None, typer.Option(help="bce or softmax. [preset]")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights and masks. [0]")] = None,
     device: Annotated[str, typer.Option(help="auto or cpu (DGL's wheel has no CUDA).")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="How edge layers are computed: auto, dgl or fused (by numba).")
+    ] = "auto",
     name: Annotated[
         str | None, typer.Option(help="Name of the artifact. [<graph>-<preset>, and -no-units]")
     ] = None,
@@ -84,6 +87,7 @@ def train(
         force=force,
         resume=resume,
         device=device,
+        engine=engine,
     )
     summary: Mapping[str, Any] = outcome.artifact.manifest.summary
     if outcome.cached:

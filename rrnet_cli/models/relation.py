@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import dgl
 from torch import Tensor
+
+from rrnet_cli.models.engines.edges import EdgeIndex
 
 
 @dataclass(frozen=True)
@@ -14,16 +17,25 @@ class Relation:
 
     Attributes:
         forward: The edge-type slice, source to destination.
-        backward: The same edges reversed, for sums towards the source.
     """
 
     forward: dgl.DGLGraph
-    backward: dgl.DGLGraph
 
     @classmethod
     def of(cls, edges: dgl.DGLGraph) -> Relation:
         """Wrap a graph of one edge type."""
-        return cls(edges, dgl.reverse(edges))
+        return cls(edges)
+
+    @cached_property
+    def backward(self) -> dgl.DGLGraph:
+        """The same edges reversed, for sums towards the source."""
+        return dgl.reverse(self.forward)
+
+    @cached_property
+    def index(self) -> EdgeIndex:
+        """The same edges for the fused engine."""
+        src, dst = self.forward.edges(order="eid")
+        return EdgeIndex.of(src, dst, self.forward.num_src_nodes(), self.forward.num_dst_nodes())
 
     @property
     def num_edges(self) -> int:

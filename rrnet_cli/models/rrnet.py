@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from rrnet_cli.models.engines.base import Engine
+from rrnet_cli.models.engines.dgl_ops import DGLEngine
 from rrnet_cli.models.layers import MLP, Init
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.units import InterUnit, IntraUnit
@@ -70,6 +72,7 @@ class RRNet(nn.Module):
         dropout: On new attributes in the units (paper: 0).
         init: See `BlockLinear`.
         zero_decoder: Start the decoder at 0, so that the offset alone decides at first.
+        engine: How edge layers are computed; `DGLEngine` where None. No part of the state.
     """
 
     def __init__(
@@ -82,8 +85,10 @@ class RRNet(nn.Module):
         dropout: float = 0.0,
         init: Init = "he",
         zero_decoder: bool = False,
+        engine: Engine | None = None,
     ) -> None:
         super().__init__()
+        self.engine = engine if engine is not None else DGLEngine()
         sides = (LEFT, RIGHT) if units else ()  # node states reach the decoder through units alone
         self.intra_sides = tuple(side for side in sides if side in shape.relations)
         self.node_encoder = nn.ModuleDict(
@@ -102,10 +107,13 @@ class RRNet(nn.Module):
             }
         )
         self.units = nn.ModuleList(
-            nn.ModuleDict({INTER: InterUnit(hidden, init, residual, dropout)})
+            nn.ModuleDict({INTER: InterUnit(hidden, init, residual, dropout, self.engine)})
             if unit == "inter"
             else nn.ModuleDict(
-                {side: IntraUnit(hidden, init, residual, dropout) for side in self.intra_sides}
+                {
+                    side: IntraUnit(hidden, init, residual, dropout, self.engine)
+                    for side in self.intra_sides
+                }
             )
             for unit in units
         )
@@ -121,12 +129,9 @@ class RRNet(nn.Module):
         mlp = self.edge_encoder[name]
         first = mlp.first
         source, target = (inputs.node_feat[end] for end in self.ends[name])
-        ends = inputs.relations[name].gather_add(
-            first.block(0, source, with_bias=True), first.block(1, target)
-        )
-        if name in inputs.edge_inputs:
-            ends = ends + first.block(2, inputs.edge_inputs[name])
-        return mlp.head(ends)
+        ends = first.block(0, source, with_bias=True), first.block(1, target)
+        extra = inputs.edge_inputs.get(name)
+        return self.engine.encode(inputs.relations[name], ends, mlp, extra)
 
     def forward(self, inputs: GraphInputs) -> Tensor:
         """Logit of every inter-edge; the probability of eq. (2) is its sigmoid.
@@ -145,7 +150,7 @@ class RRNet(nn.Module):
                     )
                 else:
                     nodes[name], edges[name] = layer(relation, nodes[name], edges[name])
-        logits = self.decoder(edges[INTER]).squeeze(1)
+        logits = self.engine.decode(self.decoder, edges[INTER])
         return logits if inputs.offset is None else logits + inputs.offset
 
 

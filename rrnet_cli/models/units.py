@@ -1,29 +1,16 @@
-"""The two GCN units of Sec. III-C2: an edge layer and the node layer that follows it."""
+"""The two GCN units of Sec. III-C2: an edge layer and the node layer that follows it.
+
+What has a row for each edge is computed by an engine: MLP(node blocks ‖ e) and the means of its
+result, `Engine.edge_layer`.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from rrnet_cli.models.layers import MLP, BlockLinear, Init
+from rrnet_cli.models.engines.base import SOURCE, TARGET, Engine
+from rrnet_cli.models.layers import MLP, BlockLinear, Init, Update
 from rrnet_cli.models.relation import Relation
-
-
-class Update(nn.Module):
-    """How a new value replaces the old one.
-
-    The paper replaces it. With `residual` the old value is kept, the new one added (after dropout)
-    and the sum normalised, so that deep stacks of units neither vanish nor explode.
-    """
-
-    def __init__(self, width: int, residual: bool, dropout: float) -> None:
-        super().__init__()
-        self.residual = residual
-        self.dropout = nn.Dropout(dropout)
-        self.norm: nn.Module = nn.LayerNorm(width) if residual else nn.Identity()
-
-    def forward(self, old: Tensor, new: Tensor) -> Tensor:
-        """Both (rows, width) -> (rows, width)."""
-        return self.norm(old + self.dropout(new)) if self.residual else self.dropout(new)
 
 
 class NodeLayer(nn.Module):
@@ -50,8 +37,11 @@ class IntraUnit(nn.Module):
     links are stored in both directions, so there it is every incident edge.
     """
 
-    def __init__(self, hidden: int, init: Init, residual: bool, dropout: float) -> None:
+    def __init__(
+        self, hidden: int, init: Init, residual: bool, dropout: float, engine: Engine
+    ) -> None:
         super().__init__()
+        self.engine = engine
         self.edge = MLP([hidden, hidden, hidden], hidden, hidden, init)
         self.edge_update = Update(hidden, residual, dropout)
         self.node = NodeLayer(hidden, init, residual, dropout)
@@ -65,11 +55,11 @@ class IntraUnit(nn.Module):
             node_feat (num_nodes, hidden), edge_feat (num_edges, hidden) -> the same two.
         """
         first = self.edge.first
-        ends = relation.gather_add(
-            first.block(0, node_feat, with_bias=True), first.block(1, node_feat)
+        ends = first.block(0, node_feat, with_bias=True), first.block(1, node_feat)
+        edge_feat, mean = self.engine.edge_layer(
+            relation, ends, self.edge, self.edge_update, edge_feat, means=[TARGET]
         )
-        edge_feat = self.edge_update(edge_feat, self.edge.head(ends + first.block(2, edge_feat)))
-        return self.node(relation.mean_to_target(edge_feat), node_feat), edge_feat
+        return self.node(mean[TARGET], node_feat), edge_feat
 
 
 class InterUnit(nn.Module):
@@ -83,8 +73,11 @@ class InterUnit(nn.Module):
     is applied on the nodes and only the result is gathered.
     """
 
-    def __init__(self, hidden: int, init: Init, residual: bool, dropout: float) -> None:
+    def __init__(
+        self, hidden: int, init: Init, residual: bool, dropout: float, engine: Engine
+    ) -> None:
         super().__init__()
+        self.engine = engine
         self.kernel = BlockLinear([hidden, hidden], hidden, bias=False, init=init)
         self.edge = MLP([hidden, hidden], hidden, hidden, init)
         self.edge_update = Update(hidden, residual, dropout)
@@ -101,11 +94,11 @@ class InterUnit(nn.Module):
             -> the same three.
         """
         first = self.edge.first
-        ends = relation.gather_add(
+        ends = (
             first.block(0, self.kernel.block(0, left), with_bias=True),
             first.block(0, self.kernel.block(1, right)),
         )
-        edge_feat = self.edge_update(edge_feat, self.edge.head(ends + first.block(1, edge_feat)))
-        left = self.left(relation.mean_to_source(edge_feat), left)
-        right = self.right(relation.mean_to_target(edge_feat), right)
-        return left, right, edge_feat
+        edge_feat, mean = self.engine.edge_layer(
+            relation, ends, self.edge, self.edge_update, edge_feat, means=[SOURCE, TARGET]
+        )
+        return self.left(mean[SOURCE], left), self.right(mean[TARGET], right), edge_feat

@@ -30,6 +30,7 @@ REQUIREMENTS: Mapping[str, str] = {
     "torchvision": "==0.17.1",
     "torchdata": ">=0.7.1,<0.8",
     "numpy": ">=1.26,<2",
+    "numba": ">=0.68,<0.69",
     "pandas": ">=2.2,<3",
     "pydantic": ">=2.7,<3",
     "pyyaml": ">=6,<7",

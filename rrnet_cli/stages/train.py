@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from rrnet_cli.errors import ConfigError, ResourceError
 from rrnet_cli.graphs.edges import parse_edge_key
 from rrnet_cli.graphs.hetero import from_tables
+from rrnet_cli.models import engines
 from rrnet_cli.models.rrnet import LEFT, RIGHT, count_parameters
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import TrainSettings
@@ -44,6 +45,7 @@ def train(
     force: bool = False,
     resume: bool = True,
     device: str = "auto",
+    engine: str = "auto",
 ) -> Outcome:
     """Train RR-Net on a graph artifact.
 
@@ -57,6 +59,8 @@ def train(
         force: Train again even where the same version is there.
         resume: Go on from an interrupted run's checkpoint.
         device: `auto` or `cpu`.
+        engine: How edge layers are computed, one of `engines.NAMES`. Like the device, no part of
+            the version: it changes no result beyond rounding.
 
     Returns:
         The model artifact: `model.safetensors`, `history.parquet`.
@@ -64,9 +68,10 @@ def train(
     Raises:
         ConfigError: Settings that do not fit the graph.
         DivergedError: A loss that became NaN or infinite.
-        ResourceError: A device that is not to be had.
+        ResourceError: A device or an engine that is not to be had.
     """
     check_device(device)
+    check_engine(engine)
     source = store.resolve("graph", graph)
     features = store.resolve("features", str(source.manifest.inputs["features"]))
     _check(settings, features)
@@ -78,7 +83,12 @@ def train(
             reporter.note("the graph has no intra-edges: intra units have nothing to do")
         workspace = store.workspace(key)
         network, progress = fit(
-            problem, settings, workspace=workspace, resume=resume and not force, reporter=reporter
+            problem,
+            settings,
+            workspace=workspace,
+            resume=resume and not force,
+            reporter=reporter,
+            engine=engine,
         )
         _write(draft, network, progress, features)
 
@@ -109,6 +119,26 @@ def check_device(device: str) -> None:
             f"The device {device!r} is not available: DGL's wheel on PyPI has no CUDA.",
             "Leave --device out, or pass --device cpu.",
         )
+
+
+def check_engine(engine: str) -> None:
+    """Refuse what is no engine, or does not work here.
+
+    Raises:
+        ConfigError: `engine` is none of `engines.NAMES`.
+        ResourceError: ``fused`` without a numba that works.
+    """
+    try:
+        engines.choose(engine)
+    except ValueError as error:
+        raise ConfigError(
+            f"The engine {error}.", "Leave --engine out, or pass one of these."
+        ) from None
+    except ImportError as error:
+        raise ResourceError(
+            f"The engine {engine} is not available: {error}.",
+            "Install numba in the version of constraints.txt, or pass --engine dgl.",
+        ) from error
 
 
 def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -> Problem:
@@ -209,5 +239,6 @@ def _write(draft: Draft, network: Network, progress: Progress, features: Artifac
             "best": best,
             "start": {k: v for k, v in progress.history[0].items() if k not in ("epoch", "loss")},
             "threads": torch.get_num_threads(),
+            "engine": network.rrnet.engine.name,
         }
     )

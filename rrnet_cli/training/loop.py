@@ -66,6 +66,7 @@ def fit(
     workspace: Path | None,
     resume: bool,
     reporter: Reporter,
+    engine: str = "auto",
 ) -> tuple[Network, Progress]:
     """Train on the fitted edges; keep the epoch that is best on the select ones.
 
@@ -78,6 +79,7 @@ def fit(
         workspace: Folder for a checkpoint each epoch, or None for none.
         resume: Go on from the newest checkpoint; the result is the same to the bit.
         reporter: Progress.
+        engine: One of `engines.NAMES`; it changes no result beyond rounding.
 
     Returns:
         The network with the best weights, in evaluation mode, and the run's history.
@@ -86,7 +88,7 @@ def fit(
         DivergedError: The loss became NaN or infinite; the last good checkpoint stays.
     """
     torch.manual_seed(settings.seed)
-    network = Network(problem, settings)
+    network = Network(problem, settings, engine)
     optimizer = make_optimizer(network, settings)
     progress, draws = Progress(), Draws(problem, settings)
     restored = checkpoints.load(workspace) if workspace is not None and resume else None

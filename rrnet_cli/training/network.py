@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from rrnet_cli.models import engines
 from rrnet_cli.models.rrnet import RRNet, Shape
 from rrnet_cli.training.problem import Problem
 
@@ -19,9 +20,11 @@ class Network(nn.Module):
 
     Attributes of users and items are drawn from U[0, 1) and learned with the rest (Sec. IV-C3),
     unless `attributes` is ``degree``; features of sounds, pictures and words are not trained.
+
+    `engine` is one of `engines.NAMES`: how edge layers are computed, which is no setting.
     """
 
-    def __init__(self, problem: Problem, settings: TrainSettings) -> None:
+    def __init__(self, problem: Problem, settings: TrainSettings, engine: str = "auto") -> None:
         super().__init__()
         self.settings = settings
         self.attributes = nn.ParameterDict(
@@ -38,6 +41,7 @@ class Network(nn.Module):
             dropout=settings.dropout,
             init=settings.init,
             zero_decoder=settings.prior == "residual",
+            engine=engines.choose(engine),
         )
 
     def forward(self, problem: Problem, known: Tensor, prior: Tensor) -> Tensor:

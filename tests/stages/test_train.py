@@ -169,6 +169,31 @@ def test_a_gpu_is_refused_in_one_sentence(store: Store) -> None:
         run(store, device="cuda")
 
 
+def test_the_engine_is_no_part_of_the_version_and_changes_no_result(store: Store) -> None:
+    plain = run(store, force=True, engine="dgl").artifact
+    first = plain.tensors("model.safetensors")
+    assert run(store, engine="fused").cached
+    fused = run(store, force=True, engine="fused").artifact
+    assert plain.ref.version == fused.ref.version
+    assert [model.manifest.summary["engine"] for model in (plain, fused)] == ["dgl", "fused"]
+    for name, weight in fused.tensors("model.safetensors").items():
+        np.testing.assert_allclose(weight, first[name], rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_an_engine_that_is_not_there_is_refused_in_one_sentence(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="'turbo' is none of auto, dgl, fused"):
+        run(store, engine="turbo")
+
+    def absent(name: str) -> None:
+        raise ImportError("numba does not work here: no module of that name")
+
+    monkeypatch.setattr("rrnet_cli.models.engines.choose", absent)
+    with pytest.raises(ResourceError, match="fused is not available: numba does not work here"):
+        run(store, engine="fused")
+
+
 def test_checkpoints_are_gone_after_the_commit(store: Store) -> None:
     run(store)
     left: list[Path] = list(store.root.glob(".work/**/*.safetensors"))

@@ -1,0 +1,119 @@
+"""What is done to a block of edges that stays in the first-level cache: the kernels' vocabulary.
+
+All arrays are C-contiguous; a block is `count` rows, which begin at row `start` of an array of all
+edges, or at row 0 of a scratch array (BLOCK, width).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from rrnet_cli.models.engines.lanes import add_to, load, spread, store
+from rrnet_cli.models.engines.tiles import rows_of_tile, tile_add_to, tile_axpy, tile_zeros
+
+BLOCK = 128
+"""Edges of a block: at 16 floats a latent, 8 KiB for each of a kernel's few scratch arrays."""
+
+
+@njit(nogil=True)
+def number_ends(src: Any, dst: Any, grid: Any, start: int, count: int, ends: Any) -> None:
+    """Write the block's sources and targets to `ends` (2, BLOCK).
+
+    `grid` is (0, 0), or the periods in which the source and the target of a complete bipartite
+    graph count up: one of them is 1 and the other the number of nodes of the other side.
+    """
+    if grid[0] == 0:
+        for b in range(count):
+            ends[0, b] = src[start + b]
+            ends[1, b] = dst[start + b]
+        return
+    slow = 0 if grid[0] > 1 else 1  # the side that stays while the other one goes round
+    period = max(grid[0], grid[1])
+    row = start // period
+    column = start - row * period
+    for b in range(count):
+        ends[slow, b] = row
+        ends[1 - slow, b] = column
+        column += 1
+        if column == period:
+            column = 0
+            row += 1
+
+
+@njit(nogil=True)
+def gather_add(lanes: Any, source: Any, target: Any, ends: Any, count: int, out: Any) -> None:
+    """`out[b] = source[ends[0, b]] + target[ends[1, b]]`."""
+    for b in range(count):
+        store(out, b, load(lanes, source, ends[0, b]) + load(lanes, target, ends[1, b]))
+
+
+@njit(nogil=True)
+def scatter_add(lanes: Any, values: Any, start: int, ids: Any, count: int, sums: Any) -> None:
+    """`sums[ids[b]] += values[start + b]`; a run of one id is summed in registers."""
+    current = ids[0]
+    running = load(lanes, sums, current)
+    for b in range(count):
+        if ids[b] != current:
+            store(sums, current, running)
+            current = ids[b]
+            running = load(lanes, sums, current)
+        running = running + load(lanes, values, start + b)
+    store(sums, current, running)
+
+
+@njit(nogil=True)
+def times(
+    lanes: Any, x: Any, x_start: int, count: int, weight: Any, out: Any, out_start: int
+) -> None:
+    """`out[out_start + b] += x[x_start + b] @ weight`, for `weight` (x's width, out's width)."""
+    depth = x.shape[1]
+    rows = rows_of_tile(lanes)
+    b = 0
+    while b + rows <= count:
+        tile = tile_zeros(lanes, out)
+        for k in range(depth):
+            tile = tile_axpy(tile, x, (x_start + b) * depth + k, depth, load(lanes, weight, k))
+        tile_add_to(out, out_start + b, tile)
+        b += rows
+    while b < count:
+        row = load(lanes, out, out_start + b)
+        for k in range(depth):
+            row = row + spread(lanes, x, (x_start + b) * depth + k) * load(lanes, weight, k)
+        store(out, out_start + b, row)
+        b += 1
+
+
+@njit(nogil=True)
+def outer_add(
+    lanes: Any, x: Any, x_start: int, y: Any, y_start: int, count: int, weight: Any
+) -> None:
+    """`weight += sum over b of x[x_start + b] (outer) y[y_start + b]`.
+
+    The sum over a block is in the precision of the rows, that over blocks in `weight`'s.
+    """
+    depth = x.shape[1]
+    rows = rows_of_tile(lanes)
+    k = 0
+    while k + rows <= depth:
+        tile = tile_zeros(lanes, y)
+        for b in range(count):
+            tile = tile_axpy(tile, x, (x_start + b) * depth + k, 1, load(lanes, y, y_start + b))
+        tile_add_to(weight, k, tile)
+        k += rows
+    while k < depth:
+        row = spread(lanes, x, x_start * depth + k) * load(lanes, y, y_start)
+        for b in range(1, count):
+            row = row + spread(lanes, x, (x_start + b) * depth + k) * load(lanes, y, y_start + b)
+        add_to(weight, k, row)
+        k += 1
+
+
+@njit(nogil=True)
+def column_sum(lanes: Any, values: Any, count: int, out: Any) -> None:
+    """Add the sum of the block's rows to the one row of `out`."""
+    running = load(lanes, values, 0)
+    for b in range(1, count):
+        running = running + load(lanes, values, b)
+    add_to(out, 0, running)

@@ -1,0 +1,96 @@
+"""The fused kernels of the decoder; as those in `kernels`, a part of the edges a call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from rrnet_cli.models.engines.blocks import BLOCK, column_sum, outer_add, times
+from rrnet_cli.models.engines.lanes import (
+    add_to,
+    fill,
+    load,
+    relu,
+    store,
+    total,
+    where_positive,
+    width_of,
+)
+
+
+@njit(nogil=True)
+def _decoder_hidden(lanes: Any, x: Any, at: Any, layer: Any, out: Any) -> None:
+    """relu(x @ weight_x + bias) of a block."""
+    start, count = at
+    bias = load(lanes, layer[1], 0)
+    for b in range(count):
+        store(out, b, bias)
+    times(lanes, x, start, count, layer[0], out, 0)
+    for b in range(count):
+        store(out, b, relu(load(lanes, out, b)))
+
+
+@njit(nogil=True, cache=True)
+def decoder_forward(lanes: Any, part: Any, x: Any, layer: Any, out: Any) -> None:
+    """A logit of each edge.
+
+    Args:
+        lanes: Width hidden.
+        part: First and last edge (exclusive).
+        x: (num_edges, hidden).
+        layer: `weight_x` (hidden, hidden), `bias` (1, hidden), `head` (1, hidden), its bias (1, 1).
+        out: (num_edges,), written.
+    """
+    hidden = np.empty((BLOCK, width_of(lanes)), x.dtype)
+    head = load(lanes, layer[2], 0)
+    for start in range(part[0], part[1], BLOCK):
+        count = min(BLOCK, part[1] - start)
+        _decoder_hidden(lanes, x, (start, count), layer, hidden)
+        for b in range(count):
+            out[start + b] = total(load(lanes, hidden, b) * head) + layer[3][0, 0]
+
+
+@njit(nogil=True, cache=True)
+def decoder_backward(
+    lanes: Any,
+    part: Any,
+    x: Any,
+    layer: Any,
+    grad_out: Any,
+    transposed: Any,
+    sums: Any,
+    grad_x: Any,
+) -> None:
+    """Gradients of `decoder_forward`.
+
+    Args:
+        lanes: As there.
+        part: As there.
+        x: As there.
+        layer: As there.
+        grad_out: (num_edges,).
+        transposed: `weight_x`, (hidden, width of x).
+        sums: Added to: of `weight_x`, `bias`, `head` and its bias.
+        grad_x: (num_edges, hidden), written; or no rows.
+    """
+    width = width_of(lanes)
+    hidden = np.empty((BLOCK, width), x.dtype)
+    head = load(lanes, layer[2], 0)
+    for start in range(part[0], part[1], BLOCK):
+        count = min(BLOCK, part[1] - start)
+        _decoder_hidden(lanes, x, (start, count), layer, hidden)
+        of_head = fill(0.0, head)
+        for b in range(count):
+            row, grad = load(lanes, hidden, b), fill(grad_out[start + b], head)
+            of_head = of_head + row * grad
+            sums[3][0, 0] += grad_out[start + b]
+            store(hidden, b, where_positive(row, grad * head))
+        add_to(sums[2], 0, of_head)
+        column_sum(lanes, hidden, count, sums[1])
+        outer_add(lanes, x, start, hidden, 0, count, sums[0])
+        if grad_x.shape[0] > 0:
+            for b in range(count):
+                store(grad_x, start + b, fill(0.0, head))
+            times(lanes, hidden, 0, count, transposed, grad_x, start)

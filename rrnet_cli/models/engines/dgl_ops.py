@@ -1,0 +1,53 @@
+"""The plain engine: one operation of DGL or torch after another, as the equations read.
+
+It is the one that the others are held against, and runs wherever DGL and torch do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from rrnet_cli.models.engines.base import TARGET, End, Endpoints
+
+if TYPE_CHECKING:
+    from rrnet_cli.models.layers import MLP, Update
+    from rrnet_cli.models.relation import Relation
+
+
+class DGLEngine:
+    """See `Engine`."""
+
+    name = "dgl"
+
+    def encode(self, relation: Relation, ends: Endpoints, mlp: MLP, extra: Tensor | None) -> Tensor:
+        """See `Engine`."""
+        total = relation.gather_add(*ends)
+        if extra is not None:
+            total = total + mlp.first.block(2, extra)
+        return mlp.head(total)
+
+    def edge_layer(
+        self,
+        relation: Relation,
+        ends: Endpoints,
+        mlp: MLP,
+        update: Update,
+        edge_feat: Tensor,
+        means: Sequence[End],
+    ) -> tuple[Tensor, Mapping[End, Tensor]]:
+        """See `Engine`."""
+        total = relation.gather_add(*ends) + mlp.first.block(mlp.last, edge_feat)
+        edge_feat = update(edge_feat, mlp.head(total))
+        return edge_feat, {
+            end: relation.mean_to_target(edge_feat)
+            if end == TARGET
+            else relation.mean_to_source(edge_feat)
+            for end in means
+        }
+
+    def decode(self, mlp: MLP, edge_feat: Tensor) -> Tensor:
+        """See `Engine`."""
+        return mlp(edge_feat).squeeze(1)

@@ -1,0 +1,93 @@
+"""The fused engine: an edge layer with its means in one pass over the edges, by numba.
+
+In memory, as for autograd, are the attributes that go in and those that come out, and nothing
+between: the backward pass computes it again, in the processor's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from rrnet_cli.models.engines.base import SOURCE, TARGET, End, Endpoints
+from rrnet_cli.models.engines.dgl_ops import DGLEngine
+from rrnet_cli.models.engines.functions import Decoder, EdgeLayer, Form
+
+if TYPE_CHECKING:
+    from rrnet_cli.models.layers import MLP, Update
+    from rrnet_cli.models.relation import Relation
+
+_edge_layer: Any = EdgeLayer.apply
+_decoder: Any = Decoder.apply
+_PLAIN = DGLEngine()
+_DTYPES = (torch.float32, torch.float64)
+
+
+class FusedEngine:
+    """See `Engine`; whatever the kernels do not know goes to the plain engine."""
+
+    name = "fused"
+
+    def encode(self, relation: Relation, ends: Endpoints, mlp: MLP, extra: Tensor | None) -> Tensor:
+        """See `Engine`."""
+        if not _known(ends[0]) or (extra is not None and extra.requires_grad):
+            return _PLAIN.encode(relation, ends, mlp, extra)
+        x = ends[0].new_empty(relation.num_edges, 0) if extra is None else extra
+        form = Form(relation.index, ())
+        out, _, _ = _edge_layer(form, *ends, x, *_parameters(mlp, 2), None, None, None)
+        return out
+
+    def edge_layer(
+        self,
+        relation: Relation,
+        ends: Endpoints,
+        mlp: MLP,
+        update: Update,
+        edge_feat: Tensor,
+        means: Sequence[End],
+    ) -> tuple[Tensor, Mapping[End, Tensor]]:
+        """See `Engine`."""
+        if not _known(edge_feat):
+            return _PLAIN.edge_layer(relation, ends, mlp, update, edge_feat, means)
+        norm = update.norm if isinstance(update.norm, nn.LayerNorm) else None
+        form = Form(
+            relation.index,
+            tuple(means),
+            residual=update.residual,
+            kept=1.0 - update.dropout.p,
+            eps=0.0 if norm is None else norm.eps,
+        )
+        gain, shift = (None, None) if norm is None else (norm.weight, norm.bias)
+        weights = _parameters(mlp, mlp.last)
+        mask = _dropout_mask(update, edge_feat)
+        out, sent, received = _edge_layer(form, *ends, edge_feat, *weights, gain, shift, mask)
+        return out, {end: {SOURCE: sent, TARGET: received}[end] for end in means}
+
+    def decode(self, mlp: MLP, edge_feat: Tensor) -> Tensor:
+        """See `Engine`."""
+        if not _known(edge_feat):
+            return _PLAIN.decode(mlp, edge_feat)
+        first, second = mlp.first, mlp.head.linear
+        logits: Tensor = _decoder(edge_feat, first.weight, first.bias, second.weight, second.bias)
+        return logits
+
+
+def _known(value: Tensor) -> bool:
+    """Whether the kernels take such tensors."""
+    return value.device.type == "cpu" and value.dtype in _DTYPES
+
+
+def _parameters(mlp: MLP, block: int) -> tuple[Any, ...]:
+    """The first map's block for the edges, and the second map with its bias."""
+    return mlp.first.block_weight(block), mlp.head.linear.weight, mlp.head.linear.bias
+
+
+def _dropout_mask(update: Update, like: Tensor) -> Tensor | None:
+    """What dropout keeps, as bytes: torch's own draws, so that engines see the same ones."""
+    if not update.training or update.dropout.p == 0.0:
+        return None
+    kept = 1.0 - update.dropout.p
+    return torch.empty(like.shape, dtype=torch.uint8).bernoulli_(kept)

@@ -1,0 +1,226 @@
+"""The fused kernels of an edge layer with its sums, forward and backward.
+
+One call does a part of the edges, `first` to `last`, on one thread, a block at a time, and drops
+the global interpreter lock. Pre-activations and new attributes are recomputed in the backward
+pass. Absent arrays are given with zero rows. Weights are given transposed where their rows are
+read by input: `weight_x` (width of x, hidden), `head_in` (hidden in, hidden out).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from rrnet_cli.models.engines.blocks import (
+    BLOCK,
+    column_sum,
+    gather_add,
+    number_ends,
+    outer_add,
+    scatter_add,
+    times,
+)
+from rrnet_cli.models.engines.lanes import (
+    add_to,
+    fill,
+    load,
+    load_bytes,
+    relu,
+    store,
+    total,
+    where_positive,
+    width_of,
+)
+
+
+@njit(nogil=True)
+def _hidden(lanes: Any, graph: Any, ends: Any, layer: Any, at: Any, out: Any) -> None:
+    """relu(source[s] + target[t] + x @ weight_x) of a block; leaves its ends in `ends`."""
+    src, dst, grid = graph
+    source, target, x, weight_x = layer[:4]
+    start, count = at
+    number_ends(src, dst, grid, start, count, ends)
+    gather_add(lanes, source, target, ends, count, out)
+    if x.shape[1] > 0:
+        times(lanes, x, start, count, weight_x, out, 0)
+    for b in range(count):
+        store(out, b, relu(load(lanes, out, b)))
+
+
+@njit(nogil=True)
+def _head(lanes: Any, hidden: Any, count: int, layer: Any, out: Any, start: int) -> None:
+    """Maps hidden to hidden @ head_in + bias."""
+    bias = load(lanes, layer[5], 0)
+    for b in range(count):
+        store(out, start + b, bias)
+    times(lanes, hidden, 0, count, layer[4], out, start)
+
+
+@njit(nogil=True)
+def _keep(lanes: Any, mask: Any, scale: Any, row: int, value: Any) -> Any:
+    """Dropout by a mask of bytes."""
+    if mask.shape[0] > 0:
+        value = value * load_bytes(lanes, mask, row, value) * fill(scale, value)
+    return value
+
+
+@njit(nogil=True)
+def _normalise(row: Any, width: int, eps: float) -> Any:
+    """Zero mean and unit variance over the lanes; and what it was divided by, inverted."""
+    row = row - fill(total(row) / width, row)
+    inverse = 1.0 / np.sqrt(total(row * row) / width + eps)
+    return row * fill(inverse, row), inverse
+
+
+@njit(nogil=True, cache=True)
+def edge_forward(
+    lanes: Any, part: Any, graph: Any, layer: Any, update: Any, out: Any, sums: Any
+) -> None:
+    """New edge attributes and their sums over the edges of each end.
+
+    Args:
+        lanes: Width hidden.
+        part: First and last edge (exclusive).
+        graph: `src`, `dst` (num_edges,) int32, `grid` of `number_ends`.
+        layer: `source` (num_sources, hidden), `target` (num_targets, hidden), `x` (num_edges,
+            width of x), `weight_x`, `head_in`, `bias` (1, hidden).
+        update: `residual`, `mask` (num_edges, hidden) uint8, `scale` of what it keeps, `norm`
+            (2, hidden): gain and shift, `eps`.
+        out: (num_edges, hidden), written.
+        sums: By source (num_sources, hidden) and by target (num_targets, hidden), added to.
+    """
+    residual, mask, scale, norm, eps = update
+    x = layer[2]
+    width = width_of(lanes)
+    hidden = np.empty((BLOCK, width), out.dtype)
+    ends = np.empty((2, BLOCK), np.int32)
+    plain = not residual and mask.shape[0] == 0 and norm.shape[0] == 0
+    for start in range(part[0], part[1], BLOCK):
+        count = min(BLOCK, part[1] - start)
+        _hidden(lanes, graph, ends, layer, (start, count), hidden)
+        _head(lanes, hidden, count, layer, out, start)
+        if not plain:
+            for b in range(count):
+                row = _keep(lanes, mask, scale, start + b, load(lanes, out, start + b))
+                if residual:
+                    row = row + load(lanes, x, start + b)
+                if norm.shape[0] > 0:
+                    row, _ = _normalise(row, width, eps)
+                    row = row * load(lanes, norm, 0) + load(lanes, norm, 1)
+                store(out, start + b, row)
+        for end in range(2):
+            if sums[end].shape[0] > 0:
+                scatter_add(lanes, out, start, ends[end], count, sums[end])
+
+
+@njit(nogil=True)
+def _through_update(
+    lanes: Any, layer: Any, update: Any, at: Any, new: Any, grads: Any, old: Any, norm_sums: Any
+) -> None:
+    """From gradients of the updated attributes, in `grads`, to those of the new ones, in place.
+
+    Leaves the gradient that goes past the layer in `old` (zero where nothing is kept).
+    """
+    residual, mask, scale, norm, eps = update
+    x = layer[2]
+    start, count = at
+    width = width_of(lanes)
+    for b in range(count):
+        grad = load(lanes, grads, b)
+        if norm.shape[0] > 0:
+            row = _keep(lanes, mask, scale, start + b, load(lanes, new, b))
+            if residual:
+                row = row + load(lanes, x, start + b)
+            row, inverse = _normalise(row, width, eps)
+            add_to(norm_sums, 0, grad * row)
+            add_to(norm_sums, 1, grad)
+            grad = grad * load(lanes, norm, 0)
+            along = fill(total(grad * row) / width, row)
+            grad = (grad - fill(total(grad) / width, row) - row * along) * fill(inverse, row)
+        if residual:
+            store(old, b, grad)
+        store(grads, b, _keep(lanes, mask, scale, start + b, grad))
+
+
+@njit(nogil=True)
+def _incoming(lanes: Any, ends: Any, at: Any, grads: Any, out: Any) -> None:
+    """Gradient of each edge's result: its own and that of the sums it went into."""
+    grad_out, grad_sums = grads
+    start, count = at
+    zero = fill(0.0, load(lanes, out, 0))
+    for b in range(count):
+        row = zero
+        if grad_out.shape[0] > 0:
+            row = row + load(lanes, grad_out, start + b)
+        for end in range(2):
+            if grad_sums[end].shape[0] > 0:
+                row = row + load(lanes, grad_sums[end], ends[end, b])
+        store(out, b, row)
+
+
+@njit(nogil=True)
+def _through_relu(lanes: Any, hidden: Any, grad: Any, count: int, weight: Any, out: Any) -> None:
+    """Maps grad to grad @ weight where the hidden unit answers, else 0."""
+    zero = fill(0.0, load(lanes, hidden, 0))
+    for b in range(count):
+        store(out, b, zero)
+    times(lanes, grad, 0, count, weight, out, 0)
+    for b in range(count):
+        store(out, b, where_positive(load(lanes, hidden, b), load(lanes, out, b)))
+
+
+@njit(nogil=True, cache=True)
+def edge_backward(
+    lanes: Any,
+    part: Any,
+    graph: Any,
+    layer: Any,
+    update: Any,
+    grads: Any,
+    transposed: Any,
+    sums: Any,
+    grad_x: Any,
+) -> None:
+    """Gradients of `edge_forward`.
+
+    Args:
+        lanes: As there.
+        part: As there.
+        graph: As there.
+        layer: As there.
+        update: As there.
+        grads: Of the edges' results (num_edges, hidden), and the pair of those of the sums.
+        transposed: `weight_x` as (hidden, width of x), and `head_in` as (hidden out, hidden in).
+        sums: Added to: of `source` and `target`, and of `weight_x`, `head_in`, `bias` and `norm`.
+        grad_x: (num_edges, hidden), written; or no rows.
+    """
+    has_norm = update[3].shape[0] > 0
+    node_sums, weight_sums = sums
+    x = layer[2]
+    width = width_of(lanes)
+    hidden = np.empty((BLOCK, width), x.dtype)
+    grad = np.empty((BLOCK, width), x.dtype)
+    past = np.zeros((BLOCK, width), x.dtype)
+    work = np.empty((BLOCK, width), x.dtype)
+    ends = np.empty((2, BLOCK), np.int32)
+    for start in range(part[0], part[1], BLOCK):
+        count = min(BLOCK, part[1] - start)
+        at = (start, count)
+        _hidden(lanes, graph, ends, layer, at, hidden)
+        _incoming(lanes, ends, at, grads, grad)
+        if has_norm:
+            _head(lanes, hidden, count, layer, work, 0)
+        _through_update(lanes, layer, update, at, work, grad, past, weight_sums[3])
+        outer_add(lanes, hidden, 0, grad, 0, count, weight_sums[1])
+        column_sum(lanes, grad, count, weight_sums[2])
+        _through_relu(lanes, hidden, grad, count, transposed[1], work)
+        for end in range(2):
+            scatter_add(lanes, work, 0, ends[end], count, node_sums[end])
+        if x.shape[1] > 0:
+            outer_add(lanes, x, start, work, 0, count, weight_sums[0])
+        if grad_x.shape[0] > 0:
+            for b in range(count):
+                store(grad_x, start + b, load(lanes, past, b))
+            times(lanes, work, 0, count, transposed[0], grad_x, start)
