@@ -208,10 +208,10 @@ class TrainSettings(Settings):
         description="Classes: the share of an instance's shown neighbours that match a candidate "
         "is an input of their edge (with context).",
     )
-    views: bool = Field(
-        False,
+    views: Literal["none", "input", "residual"] = Field(
+        "none",
         description="Pictures extracted with several views: the baseline's answer over all of "
-        "them is an input of inter-edges.",
+        "them is an input of inter-edges, and what a residual prior starts from.",
     )
     refit_prior: bool = Field(
         False,

@@ -88,8 +88,9 @@ class Problem:
         columns = []
         if settings.prior != "none":
             columns.append(standardise(prior.unsqueeze(1)))
-        if settings.views and self.views is not None:
-            columns.append(standardise(self.views.unsqueeze(1)))
+        views = None if settings.views == "none" else self.views
+        if views is not None:
+            columns.append(standardise(views.unsqueeze(1)))
         if settings.context:
             shown = known.to(self.target.dtype)
             target = self.target - prior.sigmoid() if self.is_rating else self.target
@@ -98,7 +99,8 @@ class Problem:
                 columns.append(self.votes(known))
         if columns:
             extra[INTER] = torch.cat(columns, dim=1)
-        offset = prior if settings.prior == "residual" else None
+        start = prior if views is None or settings.views == "input" else views
+        offset = start if settings.prior == "residual" else None
         return GraphInputs(self.relations, node_feat, extra, offset)
 
     def votes(self, known: Tensor) -> Tensor:

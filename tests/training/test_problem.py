@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rrnet_cli.datasets.base import FIT, TEST
-from rrnet_cli.models.rrnet import INTER
+from rrnet_cli.models.rrnet import INTER, GraphInputs
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.training.draws import draw
 from rrnet_cli.training.network import Network
@@ -101,18 +101,22 @@ def test_the_answer_over_several_views_is_an_input_where_there_is_one_and_it_is_
     problem = classification()
     several = replace(problem, views=torch.randn(len(problem.target)))
 
-    def columns(of: Problem, asked: bool) -> torch.Tensor:
+    def inputs(of: Problem, asked: str) -> GraphInputs:
         settings = small(**{**PLUS_SMALL, "views": asked})
         known = torch.zeros_like(of.target, dtype=torch.bool)
-        return of.inputs(settings, known, of.node_feat, of.prior).edge_inputs[INTER]
+        return of.inputs(settings, known, of.node_feat, of.prior)
 
-    without = columns(problem, asked=False)
-    for of, asked in ((problem, True), (several, False)):
-        assert torch.equal(columns(of, asked), without)
+    without = inputs(problem, "none").edge_inputs[INTER]
+    for of, asked in ((problem, "residual"), (several, "none")):
+        assert torch.equal(inputs(of, asked).edge_inputs[INTER], without)
+        assert inputs(of, asked).offset is of.prior
     assert several.views is not None
-    added = columns(several, asked=True)
-    assert torch.equal(added[:, 1], standardise(several.views[:, None])[:, 0])
-    assert torch.equal(added[:, [0, *range(2, added.shape[1])]], without)
+    for asked, start in (("input", several.prior), ("residual", several.views)):
+        read = inputs(several, asked)
+        added = read.edge_inputs[INTER]
+        assert torch.equal(added[:, 1], standardise(several.views[:, None])[:, 0])
+        assert torch.equal(added[:, [0, *range(2, added.shape[1])]], without)
+        assert read.offset is start
 
 
 def test_unknown_targets_become_zero_and_ratings_are_scaled() -> None:

@@ -25,7 +25,7 @@ NOTES = (
     "candidate, and whose fitted neighbours vote (by similarity) for it. It reads test labels.",
     f"{VIEWS} views: the same network; node features are averaged over flips and shifts, the prior "
     "is that of the plain picture. The network's answers averaged over them are the peer `views`, "
-    "and an input of `plus`.",
+    "and what `plus` starts from.",
     "The best peer is the best on select, never on test.",
 )
 
