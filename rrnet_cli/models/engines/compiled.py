@@ -12,10 +12,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from numba import config, njit
+from numba import njit
+from numba.core import config
 from numba.core.caching import FunctionCache
 
-if config.DISABLE_JIT:
+if getattr(config, "DISABLE_JIT", False):
     raise ImportError("NUMBA_DISABLE_JIT is set")
 
 
@@ -39,6 +40,6 @@ def kernel(function: Callable[..., None]) -> Any:
     Raises:
         RuntimeError: There is no place that the cache can be written to.
     """
-    dispatcher = njit(nogil=True)(function)
+    dispatcher: Any = njit(nogil=True)(function)
     dispatcher._cache = _CheckedCache(function)  # as `cache=True` does with numba's own
     return dispatcher
