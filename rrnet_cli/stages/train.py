@@ -78,6 +78,8 @@ def train(
     key = model_key(settings, source, features, name)
 
     def build(draft: Draft) -> None:
+        if reason := engines.why_plain(engine):
+            reporter.note(f"edge layers are computed by dgl, which is slower: {reason}")
         problem = load_problem(source, features, settings)
         if "intra" in settings.units and not {LEFT, RIGHT} & set(problem.relations):
             reporter.note("the graph has no intra-edges: intra units have nothing to do")

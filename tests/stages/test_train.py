@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,17 @@ def test_an_engine_that_is_not_there_is_refused_in_one_sentence(
     monkeypatch.setattr("rrnet_cli.models.engines.choose", absent)
     with pytest.raises(ResourceError, match="fused is not available: numba does not work here"):
         run(store, engine="fused")
+
+
+def test_a_fused_engine_that_does_not_work_is_said_to_be_left_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rrnet_cli.models.engines.fused", None)
+    notes = Notes()
+    model = run(store, force=True, reporter=notes).artifact
+    assert model.manifest.summary["engine"] == "dgl"
+    (note,) = notes.lines
+    assert note.startswith("edge layers are computed by dgl, which is slower: numba does not work")
 
 
 def test_checkpoints_are_gone_after_the_commit(store: Store) -> None:

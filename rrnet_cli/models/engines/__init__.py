@@ -2,7 +2,7 @@
 
 `base` says what an engine is, `dgl_ops` is the plain one. `fused` is made of numba kernels:
 `kernels` and `decoder_kernels` from the steps in `blocks`, these on the vectors of `lanes` and
-`tiles`; wrapped for autograd in `functions`, on the edges as `edges` keeps them.
+`tiles`, by `compiled`; wrapped for autograd in `functions`, on the edges as `edges` keeps them.
 """
 
 from __future__ import annotations
@@ -22,16 +22,40 @@ def choose(name: str = "auto") -> Engine:
 
     Raises:
         ValueError: None of `NAMES`.
-        ImportError: ``fused``, and numba cannot be imported.
+        ImportError: ``fused``, and numba does not work.
     """
     if name not in NAMES:
         raise ValueError(f"{name!r} is none of {', '.join(NAMES)}")
     if name == "dgl":
         return DGLEngine()
     try:
+        return _fused()
+    except ImportError:
+        if name == "fused":
+            raise
+        return DGLEngine()
+
+
+def why_plain(name: str) -> str | None:
+    """Why `choose` does not give the fused engine where it would; None where it does, or need not.
+
+    Args:
+        name: One of `NAMES`.
+    """
+    if name != "auto":
+        return None
+    try:
+        _fused()
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+def _fused() -> Engine:
+    try:
         from rrnet_cli.models.engines.fused import FusedEngine
-    except (ImportError, RuntimeError) as error:  # RuntimeError: no place for compiled code
-        if name == "auto":
-            return DGLEngine()
+    except (ImportError, RuntimeError, OSError, AttributeError) as error:
+        # No place for compiled code is a RuntimeError, LLVM's library that cannot be loaded an
+        # OSError, another version's internals an AttributeError.
         raise ImportError(f"numba does not work here: {error}") from error
     return FusedEngine()

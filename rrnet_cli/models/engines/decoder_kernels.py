@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from rrnet_cli.models.engines.blocks import BLOCK, column_sum, outer_add, times
+from rrnet_cli.models.engines.compiled import kernel
 from rrnet_cli.models.engines.lanes import (
     add_to,
     fill,
@@ -32,7 +33,7 @@ def _decoder_hidden(lanes: Any, x: Any, at: Any, layer: Any, out: Any) -> None:
         store(out, b, relu(load(lanes, out, b)))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def decoder_forward(lanes: Any, part: Any, x: Any, layer: Any, out: Any) -> None:
     """A logit of each edge.
 
@@ -52,7 +53,7 @@ def decoder_forward(lanes: Any, part: Any, x: Any, layer: Any, out: Any) -> None
             out[start + b] = total(load(lanes, hidden, b) * head) + layer[3][0, 0]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def decoder_backward(
     lanes: Any,
     part: Any,
@@ -73,7 +74,7 @@ def decoder_backward(
         grad_out: (num_edges,).
         transposed: `weight_x`, (hidden, width of x).
         sums: Added to: of `weight_x`, `bias`, `head` and its bias.
-        grad_x: (num_edges, hidden), written; or no rows.
+        grad_x: (num_edges, hidden), written.
     """
     width = width_of(lanes)
     hidden = np.empty((BLOCK, width), x.dtype)
@@ -90,7 +91,6 @@ def decoder_backward(
         add_to(sums[2], 0, of_head)
         column_sum(lanes, hidden, count, sums[1])
         outer_add(lanes, x, start, hidden, 0, count, sums[0])
-        if grad_x.shape[0] > 0:
-            for b in range(count):
-                store(grad_x, start + b, fill(0.0, head))
-            times(lanes, hidden, 0, count, transposed, grad_x, start)
+        for b in range(count):
+            store(grad_x, start + b, fill(0.0, head))
+        times(lanes, hidden, 0, count, transposed, grad_x, start)

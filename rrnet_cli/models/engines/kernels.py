@@ -22,6 +22,7 @@ from rrnet_cli.models.engines.blocks import (
     scatter_add,
     times,
 )
+from rrnet_cli.models.engines.compiled import kernel
 from rrnet_cli.models.engines.lanes import (
     add_to,
     fill,
@@ -74,7 +75,7 @@ def _normalise(row: Any, width: int, eps: float) -> Any:
     return row * fill(inverse, row), inverse
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def edge_forward(
     lanes: Any, part: Any, graph: Any, layer: Any, update: Any, out: Any, sums: Any
 ) -> None:
@@ -171,7 +172,7 @@ def _through_relu(lanes: Any, hidden: Any, grad: Any, count: int, weight: Any, o
         store(out, b, where_positive(load(lanes, hidden, b), load(lanes, out, b)))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def edge_backward(
     lanes: Any,
     part: Any,

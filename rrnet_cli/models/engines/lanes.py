@@ -44,7 +44,7 @@ class LanesType(types.Type):
 
     numba's cache of compiled kernels looks at the file of a kernel alone, so what the kernel calls
     in other files would go on as it was compiled once; as part of the type, and so of the
-    signature, the digest of these files makes a new entry.
+    signature, the digest of all files makes a new entry. By it `compiled` also knows old code.
     """
 
     def __init__(self, width: int) -> None:
@@ -54,7 +54,8 @@ class LanesType(types.Type):
 
 @lru_cache(maxsize=1)
 def _revision() -> int:
-    files = [Path(__file__).with_name(f"{name}.py") for name in ("lanes", "tiles", "blocks")]
+    names = ("lanes", "tiles", "blocks", "kernels", "decoder_kernels")
+    files = [Path(__file__).with_name(f"{name}.py") for name in names]
     return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
 

@@ -25,7 +25,7 @@ from .relations import RELATIONS, some
 pytest.importorskip("numba")
 FUSED = engines.choose("fused")
 PLAIN = DGLEngine()
-WIDTHS = (1, 3, 16, 32)
+WIDTHS = (1, 12, 16)  # of 12 rows, 8 are a tile and 4 are left over
 BOTH: tuple[End, ...] = (SOURCE, TARGET)
 UPDATES = {"paper": (False, 0.0), "residual": (True, 0.0), "dropout": (True, 0.3)}
 
@@ -105,7 +105,7 @@ def test_a_single_number_is_normalised_to_the_shift() -> None:
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("means", [(), (TARGET,), (SOURCE,)], ids=str)
 def test_what_is_not_asked_for_is_not_needed(update: str, means: tuple[End, ...]) -> None:
-    layer = Layer(some("target"), 3, update, torch.float64)
+    layer = Layer(some("target"), 12, update, torch.float64)
     ours, plain = layer.run(FUSED, means), layer.run(PLAIN, means)
     assert_near(layer.gradients(ours), layer.gradients(plain), 1e-12)
     if means:  # the last unit: nodes take the mean, but nothing reads the edges any more
@@ -124,7 +124,7 @@ def test_any_number_of_edges_agrees_in_double_precision(
     seed: int, num_edges: int, order: str, update: str
 ) -> None:
     example = some(order, seed, num_edges=num_edges)
-    layer = Layer(example, 3, update, torch.float64, seed)
+    layer = Layer(example, 12, update, torch.float64, seed)
     ours, plain = layer.run(FUSED), layer.run(PLAIN)
     assert_near(ours, plain, 1e-12)
     assert_near(layer.gradients(ours), layer.gradients(plain), 1e-10)
@@ -133,7 +133,7 @@ def test_any_number_of_edges_agrees_in_double_precision(
 @pytest.mark.parametrize("update", UPDATES)
 def test_gradients_are_finite_differences(update: str) -> None:
     layer = Layer(
-        some("source", num_sources=4, num_targets=4, num_edges=6), 3, update, torch.double
+        some("source", num_sources=4, num_targets=4, num_edges=6), 12, update, torch.double
     )
     leaves = (*layer.values, layer.mlp.first.weight, layer.mlp.head.linear.weight)
     assert torch.autograd.gradcheck(lambda *_: tuple(layer.run(FUSED)), leaves, atol=1e-6)
@@ -166,8 +166,8 @@ def test_encoder_and_decoder_are_those_of_the_plain_engine(
 
 
 def test_extra_attributes_that_want_a_gradient_get_it() -> None:
-    example, mlp = some("target"), MLP([4, 4, 2], 3, 3)
-    ends = tuple(torch.randn(n, 3) for n in example.index.sizes)
+    example, mlp = some("target"), MLP([4, 4, 2], 16, 16)
+    ends = tuple(torch.randn(n, 16) for n in example.index.sizes)
     extra = torch.randn(example.num_edges, 2, requires_grad=True)
     of = [
         torch.autograd.grad(engine.encode(example, ends, mlp, extra).sum(), extra)  # type: ignore[arg-type]
@@ -180,7 +180,7 @@ def test_extra_attributes_that_want_a_gradient_get_it() -> None:
 def test_threads_change_nothing_but_rounding_and_the_same_number_not_even_that(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer = Layer(RELATIONS[kind](), 3, "residual", torch.float32)
+    layer = Layer(RELATIONS[kind](), 16, "residual", torch.float32)
     alone = layer.run(FUSED)
     alone += layer.gradients(alone)
     monkeypatch.setattr(edges, "_SMALL", -1)
@@ -222,7 +222,7 @@ def test_nan_is_not_hidden() -> None:
 
 
 def test_strided_values_are_read_as_they_are() -> None:
-    layer = Layer(some("none"), 3, "dropout", torch.float64)
+    layer = Layer(some("none"), 12, "dropout", torch.float64)
     layer.values = [value.detach().T.contiguous().T.requires_grad_() for value in layer.values]
     assert not layer.values[2].is_contiguous()
     ours, plain = layer.run(FUSED), layer.run(PLAIN)
@@ -232,7 +232,7 @@ def test_strided_values_are_read_as_they_are() -> None:
 
 def test_a_network_with_the_fused_engine_can_be_copied() -> None:
     inputs = toy(0, dtype=torch.float32).inputs()
-    net = RRNet(Shape.of(inputs), ["intra", "inter"], 3, engine=FUSED)
+    net = RRNet(Shape.of(inputs), ["intra", "inter"], 16, engine=FUSED)
     assert torch.equal(copy.deepcopy(net)(inputs), net(inputs))
 
 

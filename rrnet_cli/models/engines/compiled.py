@@ -1,0 +1,45 @@
+"""Kernels compiled once for all processes, and never taken for one another.
+
+numba's cache is an index, which names a file for each signature, and these files; they are written
+one after the other without a lock. Two processes that compile different widths at once, as trials
+of a sweep do, or one that is killed in between, can leave an entry whose file is another width's
+kernel. numba would call it: it writes past the ends of its arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from numba import njit
+from numba.core import config
+from numba.core.caching import FunctionCache
+
+if getattr(config, "DISABLE_JIT", False):
+    raise ImportError("NUMBA_DISABLE_JIT is set")
+
+
+class _CheckedCache(FunctionCache):
+    """numba's cache, which looks at what it found."""
+
+    def _load_overload(self, sig: Any, target_context: Any) -> Any:
+        """What was kept for a signature; None where it is for another, so it is compiled anew."""
+        found = super()._load_overload(sig, target_context)
+        return found if found is not None and found.signature.args == tuple(sig) else None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep it, if there is room: a full disk costs the next process some seconds."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
+
+def kernel(function: Callable[..., None]) -> Any:
+    """`njit` without the global interpreter lock, and with a cache.
+
+    Raises:
+        RuntimeError: There is no place that the cache can be written to.
+    """
+    dispatcher: Any = njit(nogil=True)(function)
+    dispatcher._cache = _CheckedCache(function)  # as `cache=True` does with numba's own
+    return dispatcher

@@ -1,0 +1,68 @@
+"""What the cache of compiled kernels must not do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from rrnet_cli.models.engines.compiled import kernel
+
+
+def fill(out: Any) -> None:
+    out[:] = 1
+
+
+def test_a_kernel_that_was_kept_under_another_ones_name_is_not_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    wide, narrow = np.zeros(4, np.float64), np.zeros(4, np.float32)
+    first = kernel(fill)
+    first(wide)
+    first(narrow)
+    one, two = sorted(tmp_path.rglob("*.nbc"))
+    one.write_bytes(two.read_bytes())  # as two processes leave it that write at once
+    again = kernel(fill)
+    wide[:] = narrow[:] = 0
+    again(wide)
+    again(narrow)
+    assert wide.tolist() == narrow.tolist() == [1.0] * 4
+    assert sum(again.stats.cache_hits.values()) == 1  # what is right is still used
+    mended = kernel(fill)
+    mended(wide)
+    assert sum(mended.stats.cache_hits.values()) == 1
+
+
+def test_a_full_disk_does_not_stop_a_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", full)
+    out = np.zeros(3)
+    kernel(fill)(out)
+    assert out.tolist() == [1.0] * 3
+
+
+def test_without_a_compiler_the_plain_engine_is_chosen() -> None:
+    code = "from rrnet_cli.models import engines; print(engines.choose().name)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["dgl"]
