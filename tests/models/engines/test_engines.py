@@ -25,7 +25,8 @@ from .relations import RELATIONS, some
 pytest.importorskip("numba")
 FUSED = engines.choose("fused")
 PLAIN = DGLEngine()
-WIDTHS = (1, 12, 16)  # of 12 rows, 8 are a tile and 4 are left over
+# Of 12 rows 8 are a tile and 4 are left over; 3 fill no tile, 32 take two registers.
+WIDTHS = (1, 3, 12, 16, 32)
 BOTH: tuple[End, ...] = (SOURCE, TARGET)
 UPDATES = {"paper": (False, 0.0), "residual": (True, 0.0), "dropout": (True, 0.3)}
 
