@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from rrnet_cli.errors import ConfigError, ResourceError
+from rrnet_cli.errors import ArtifactFormatError, ConfigError, ResourceError
 from rrnet_cli.graphs.edges import parse_edge_key
 from rrnet_cli.graphs.hetero import from_tables
 from rrnet_cli.models import engines
@@ -178,11 +178,14 @@ def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.flo
     Returns:
         (num_inter_edges,) in the order of the graph's inter-edge table: the probability P of
         eq. (2), or the predicted rating on the raw scale.
+
+    Raises:
+        ArtifactFormatError: The model's settings are of another version of rrnet.
     """
     check_device(device)
     if SCORES in model.manifest.files:
         return scores_of(model)
-    settings = TrainSettings.model_validate(model.manifest.params)
+    settings = _settings_of(model)
     graph = store.resolve("graph", str(model.manifest.inputs["graph"]))
     features = store.resolve("features", str(model.manifest.inputs["features"]))
     problem = load_problem(graph, features, settings)
@@ -193,6 +196,19 @@ def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.flo
         low, high = problem.scale
         prob = low + prob * (high - low)
     return np.asarray(prob.numpy(), dtype=np.float32)
+
+
+def _settings_of(model: Artifact) -> TrainSettings:
+    """What a model was trained with."""
+    try:
+        return TrainSettings.model_validate(model.manifest.params)
+    except ValidationError as error:
+        names = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
+        raise ArtifactFormatError(
+            f"{model.ref} was trained with settings that this version of rrnet reads otherwise "
+            f"or has no more: {names}",
+            "train it again with this version",
+        ) from error
 
 
 def _check(settings: TrainSettings, features: Artifact) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rrnet_cli.errors import ConfigError, ResourceError
+from rrnet_cli.errors import ArtifactFormatError, ConfigError, ResourceError
 from rrnet_cli.progress import SilentReporter
 from rrnet_cli.recipes import load_recipe
 from rrnet_cli.settings import PLUS, GraphSettings, TrainSettings
@@ -100,6 +101,18 @@ def test_later_settings_are_recorded_only_where_they_are_used(store: Store) -> N
     model = run(store, settings).artifact
     assert later & set(model.manifest.params) == {"attributes", "refits"}
     assert TrainSettings.model_validate(model.manifest.params) == settings
+
+
+@pytest.mark.parametrize("setting", [{"views": True}, {"schedule": "cosine"}])
+def test_a_model_of_other_settings_is_refused_in_one_sentence(
+    store: Store, setting: dict[str, object]
+) -> None:
+    """Both were settings once."""
+    model = run(store).artifact
+    params = {**model.manifest.params, **setting}
+    old = replace(model, manifest=model.manifest.model_copy(update={"params": params}))
+    with pytest.raises(ArtifactFormatError, match=f"has no more: {next(iter(setting))}$"):
+        score(store, old)
 
 
 def test_scores_of_ratings_are_on_the_scale(store: Store) -> None:

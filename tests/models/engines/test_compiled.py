@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
-
 from rrnet_cli.models.engines.compiled import kernel
 
 

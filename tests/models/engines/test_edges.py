@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rrnet_cli.models.engines import edges
+from rrnet_cli.models.engines import blocks, edges
 from rrnet_cli.models.engines.edges import EdgeIndex
 from rrnet_cli.models.relation import Relation
 
@@ -13,7 +13,6 @@ from .relations import RELATIONS, complete, relation, some
 
 def ends_of(index: EdgeIndex) -> tuple[np.ndarray, np.ndarray]:
     """What the kernels make of an index, edge by edge."""
-    blocks = pytest.importorskip("rrnet_cli.models.engines.blocks")
     found = np.empty((2, index.num_edges), np.int32)
     for start in range(0, index.num_edges, 7):
         count = min(7, index.num_edges - start)

@@ -22,7 +22,6 @@ from tests.models.graphs import toy
 
 from .relations import RELATIONS, some
 
-pytest.importorskip("numba")
 FUSED = engines.choose("fused")
 PLAIN = DGLEngine()
 # Of 12 rows 8 are a tile and 4 are left over; 3 fill no tile, 32 take two registers.
