@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,13 +16,16 @@ class Settings(BaseModel):
     later: ClassVar[frozenset[str]] = frozenset()
     """Fields that came after the first artifacts; their defaults are what was done before."""
 
+    retired: ClassVar[Mapping[str, object]] = {}
+    """Fields that are gone, each at the value that says what is done without it."""
+
     def recorded(self) -> dict[str, Any]:
         """All parameters as a manifest keeps them, later ones only where they are used.
 
-        So what was made before a field came keeps its version. Read back, what is left out has its
-        default.
+        So what was made before a field came keeps its version, and so does what was made without
+        a field that is gone. `from_record` reads it back.
         """
-        params: dict[str, Any] = self.model_dump(mode="json")
+        params: dict[str, Any] = {**self.model_dump(mode="json"), **self.retired}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if isinstance(value, Settings):
@@ -29,3 +33,14 @@ class Settings(BaseModel):
             elif name in self.later and value == field.default:
                 del params[name]
         return params
+
+    @classmethod
+    def from_record(cls, params: Mapping[str, Any]) -> Self:
+        """The settings that a manifest keeps; what it leaves out has its default.
+
+        Raises:
+            ValidationError: They are no settings of this version, or used a field that is gone.
+        """
+        gone = cls.retired
+        kept = {k: v for k, v in params.items() if k not in gone or v != gone[k]}
+        return cls.model_validate(kept)

@@ -174,6 +174,7 @@ class TrainSettings(Settings):
     """Stage `train` (paper Sec. III-C, III-D). The defaults are the `paper` preset."""
 
     later: ClassVar = frozenset({"attributes", "refit_prior", "refits", "votes", "views"})
+    retired: ClassVar = {"edge_weight": False, "residual": False, "dropout": 0.0}
 
     preset: Literal["paper", "plus"] = "paper"
     units: tuple[Unit, ...] = Field(
@@ -223,10 +224,7 @@ class TrainSettings(Settings):
         "in turn; unset: a new one every epoch.",
     )
     mask_rate: float = Field(0.5, gt=0, le=1, description="Fitted instances masked an epoch.")
-    edge_weight: bool = Field(False, description="Similarity as an input of intra-edges.")
     objective: Literal["bce", "softmax"] = "bce"
-    residual: bool = Field(False, description="Units add to their input, with LayerNorm.")
-    dropout: float = Field(0.0, ge=0, lt=1)
     clip_norm: float | None = Field(10.0, gt=0, description="Gradient norm is clipped here.")
 
     @field_validator("units", mode="before")
@@ -247,10 +245,7 @@ PLUS: dict[str, object] = {
     "votes": True,
     "refit_prior": True,
     "refits": 30,
-    "edge_weight": True,
     "objective": "softmax",
-    "residual": True,
-    "dropout": 0.1,
     "mask_rate": 0.3,
 }
 """What `--preset plus` changes against the paper; each is a switch of its own."""

@@ -116,21 +116,3 @@ class MLP(nn.Module):
         for index, block in enumerate(blocks[1:], start=1):
             total = total + self.first.block(index, block)
         return self.head(total)
-
-
-class Update(nn.Module):
-    """How a new value replaces the old one.
-
-    The paper replaces it. With `residual` the old value is kept, the new one added (after dropout)
-    and the sum normalised, so that deep stacks of units neither vanish nor explode.
-    """
-
-    def __init__(self, width: int, residual: bool, dropout: float) -> None:
-        super().__init__()
-        self.residual = residual
-        self.dropout = nn.Dropout(dropout)
-        self.norm: nn.Module = nn.LayerNorm(width) if residual else nn.Identity()
-
-    def forward(self, old: Tensor, new: Tensor) -> Tensor:
-        """Both (rows, width) -> (rows, width)."""
-        return self.norm(old + self.dropout(new)) if self.residual else self.dropout(new)

@@ -68,8 +68,6 @@ class RRNet(nn.Module):
             intra-edges. An empty stack is the control without relations: every inter-edge is
             encoded and decoded alone, and only what that needs is built.
         hidden: Width of every latent attribute and hidden layer (paper: 16).
-        residual: Residual, normalised updates in the units (not in the paper).
-        dropout: On new attributes in the units (paper: 0).
         init: See `BlockLinear`.
         zero_decoder: Start the decoder at 0, so that the offset alone decides at first.
         engine: How edge layers are computed; `DGLEngine` where None. No part of the state.
@@ -81,8 +79,6 @@ class RRNet(nn.Module):
         units: Sequence[str],
         hidden: int = 16,
         *,
-        residual: bool = False,
-        dropout: float = 0.0,
         init: Init = "he",
         zero_decoder: bool = False,
         engine: Engine | None = None,
@@ -107,13 +103,10 @@ class RRNet(nn.Module):
             }
         )
         self.units = nn.ModuleList(
-            nn.ModuleDict({INTER: InterUnit(hidden, init, residual, dropout, self.engine)})
+            nn.ModuleDict({INTER: InterUnit(hidden, init, self.engine)})
             if unit == "inter"
             else nn.ModuleDict(
-                {
-                    side: IntraUnit(hidden, init, residual, dropout, self.engine)
-                    for side in self.intra_sides
-                }
+                {side: IntraUnit(hidden, init, self.engine) for side in self.intra_sides}
             )
             for unit in units
         )

@@ -9,21 +9,21 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from rrnet_cli.models.engines.base import SOURCE, TARGET, Engine
-from rrnet_cli.models.layers import MLP, BlockLinear, Init, Update
+from rrnet_cli.models.layers import MLP, BlockLinear, Init
 from rrnet_cli.models.relation import Relation
 
 
 class NodeLayer(nn.Module):
     """Eq. (8): v ← ζ_v(φ_v(E) ‖ v), φ_v the mean over incident edges."""
 
-    def __init__(self, hidden: int, init: Init, residual: bool, dropout: float) -> None:
+    def __init__(self, hidden: int, init: Init) -> None:
         super().__init__()
         self.mlp = MLP([hidden, hidden], hidden, hidden, init)
-        self.update = Update(hidden, residual, dropout)
 
     def forward(self, incident: Tensor, node_feat: Tensor) -> Tensor:
         """Both (num_nodes, hidden) -> (num_nodes, hidden)."""
-        return self.update(node_feat, self.mlp(incident, node_feat))
+        result: Tensor = self.mlp(incident, node_feat)
+        return result
 
 
 class IntraUnit(nn.Module):
@@ -37,14 +37,11 @@ class IntraUnit(nn.Module):
     links are stored in both directions, so there it is every incident edge.
     """
 
-    def __init__(
-        self, hidden: int, init: Init, residual: bool, dropout: float, engine: Engine
-    ) -> None:
+    def __init__(self, hidden: int, init: Init, engine: Engine) -> None:
         super().__init__()
         self.engine = engine
         self.edge = MLP([hidden, hidden, hidden], hidden, hidden, init)
-        self.edge_update = Update(hidden, residual, dropout)
-        self.node = NodeLayer(hidden, init, residual, dropout)
+        self.node = NodeLayer(hidden, init)
 
     def forward(
         self, relation: Relation, node_feat: Tensor, edge_feat: Tensor
@@ -57,7 +54,7 @@ class IntraUnit(nn.Module):
         first = self.edge.first
         ends = first.block(0, node_feat, with_bias=True), first.block(1, node_feat)
         edge_feat, mean = self.engine.edge_layer(
-            relation, ends, self.edge, self.edge_update, edge_feat, means=[TARGET]
+            relation, ends, self.edge, edge_feat, means=[TARGET]
         )
         return self.node(mean[TARGET], node_feat), edge_feat
 
@@ -73,16 +70,13 @@ class InterUnit(nn.Module):
     is applied on the nodes and only the result is gathered.
     """
 
-    def __init__(
-        self, hidden: int, init: Init, residual: bool, dropout: float, engine: Engine
-    ) -> None:
+    def __init__(self, hidden: int, init: Init, engine: Engine) -> None:
         super().__init__()
         self.engine = engine
         self.kernel = BlockLinear([hidden, hidden], hidden, bias=False, init=init)
         self.edge = MLP([hidden, hidden], hidden, hidden, init)
-        self.edge_update = Update(hidden, residual, dropout)
-        self.left = NodeLayer(hidden, init, residual, dropout)
-        self.right = NodeLayer(hidden, init, residual, dropout)
+        self.left = NodeLayer(hidden, init)
+        self.right = NodeLayer(hidden, init)
 
     def forward(
         self, relation: Relation, left: Tensor, right: Tensor, edge_feat: Tensor
@@ -99,6 +93,6 @@ class InterUnit(nn.Module):
             first.block(0, self.kernel.block(1, right)),
         )
         edge_feat, mean = self.engine.edge_layer(
-            relation, ends, self.edge, self.edge_update, edge_feat, means=[SOURCE, TARGET]
+            relation, ends, self.edge, edge_feat, means=[SOURCE, TARGET]
         )
         return self.left(mean[SOURCE], left), self.right(mean[TARGET], right), edge_feat

@@ -201,7 +201,7 @@ def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.flo
 def _settings_of(model: Artifact) -> TrainSettings:
     """What a model was trained with."""
     try:
-        return TrainSettings.model_validate(model.manifest.params)
+        return TrainSettings.from_record(model.manifest.params)
     except ValidationError as error:
         names = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
         raise ArtifactFormatError(

@@ -37,8 +37,6 @@ class Network(nn.Module):
             Shape.of(problem.inputs(settings, known, problem.node_feat, problem.prior)),
             settings.units,
             settings.hidden,
-            residual=settings.residual,
-            dropout=settings.dropout,
             init=settings.init,
             zero_decoder=settings.prior == "residual",
             engine=engines.choose(engine),

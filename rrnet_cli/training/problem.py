@@ -77,14 +77,12 @@ class Problem:
         """What the network reads when the targets of `known` edges are shown to it.
 
         Args:
-            settings: Decide which of weight, prior, views and context are inputs.
+            settings: Decide which of prior, views and context are inputs.
             known: (num_inter_edges,) bool; must be False wherever an edge is supervised.
             node_feat: `self.node_feat`, or the learned attributes that replace it.
             prior: (num_inter_edges,) that goes with the shown targets: `self.prior` at rest.
         """
         extra: dict[str, Tensor] = {}
-        if settings.edge_weight:
-            extra.update(self.edge_weight)
         columns = []
         if settings.prior != "none":
             columns.append(standardise(prior.unsqueeze(1)))

@@ -56,12 +56,12 @@ def test_each_layer_wins_over_the_one_before(tmp_path):
 
 
 def test_preset_lies_between_recipe_and_file(tmp_path):
-    config = write(tmp_path, "train:\n  preset: plus\n  dropout: 0.4\n")
+    config = write(tmp_path, "train:\n  preset: plus\n  mask_rate: 0.4\n")
     settings = resolve(
         TrainSettings, BASE.train, config=config, section="train", presets={"plus": PLUS}
     )
     assert settings.optimizer == "adamw"  # recipe says sgd
-    assert settings.dropout == 0.4  # preset says 0.1
+    assert settings.mask_rate == 0.4  # preset says 0.3
     assert settings.units == BASE.train.units
 
 

@@ -21,7 +21,7 @@ def graph(recipe: str | None) -> Any:
     "sets",
     [
         [],
-        ["units=inter+intra+inter", "lr=3e-05", "patience=null", "residual=true"],
+        ["units=inter+intra+inter", "lr=3e-05", "patience=null", "prior=residual"],
         ["clip_norm=null", "attributes=none", "mask_rate=0.25", "hidden=3", "seed=7"],
     ],
 )

@@ -101,7 +101,7 @@ def test_a_zero_decoder_answers_the_offset() -> None:
     inputs = example.inputs()
     offset = torch.randn(inputs.relations["inter"].num_edges, dtype=torch.float64)
     with_offset = GraphInputs(inputs.relations, inputs.node_feat, offset=offset)
-    net = network(example, ["intra", "inter"], zero_decoder=True, residual=True, dropout=0.3)
+    net = network(example, ["intra", "inter"], zero_decoder=True)
     torch.testing.assert_close(net(with_offset), offset, rtol=0, atol=0)
     decoder = [p for n, p in net.named_parameters() if n.startswith("decoder.head")]
     net(with_offset).square().sum().backward()

@@ -106,7 +106,4 @@ PLUS_SMALL = {
     "prior": "residual",
     "context": True,
     "refit_prior": True,
-    "edge_weight": True,
-    "residual": True,
-    "dropout": 0.2,
 }

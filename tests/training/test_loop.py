@@ -196,15 +196,3 @@ def test_fitted_targets_do_not_supervise_beside_held_ones(case: str) -> None:
     assert not same(run(clean, shown, None), run(other, shown, None))
     other.target[supervising] = torch.rand(int(supervising.sum()))
     assert not same(first, run(other, settings, None))
-
-
-def test_prediction_ignores_dropout() -> None:
-    problem = classification()
-    settings = small(**PLUS_SMALL, objective="softmax")
-    network, _ = run(problem, settings, None)
-    network.train()
-    assert torch.equal(network.predict(problem), network.predict(problem))
-    network.train()
-    known = problem.shown_at_rest(settings)
-    once, again = (network(problem, known, problem.prior) for _ in range(2))
-    assert not torch.equal(once, again)

@@ -13,7 +13,7 @@ from rrnet_cli.recipes import strict_yaml
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.training.search import as_text, parse, settings_to_try, trials
 
-RANGES = ["lr=1e-4..1e-2:log", "dropout=0..0.5", "hidden=4..64:log"]
+RANGES = ["lr=1e-4..1e-2:log", "mask_rate=0.1..0.5", "hidden=4..64:log"]
 GRID = ["units=inter,intra+inter", "optimizer=sgd,adamw"]
 
 
@@ -35,7 +35,7 @@ def test_seeds_alone_are_one_setting() -> None:
 def test_draws_stay_within_their_ranges(seed: int, count: int) -> None:
     for setting in settings_to_try(parse(GRID, RANGES, count, seed)):
         assert 1e-4 <= float(setting["lr"]) <= 1e-2
-        assert 0 <= float(setting["dropout"]) <= 0.5
+        assert 0.1 <= float(setting["mask_rate"]) <= 0.5
         assert 4 <= int(setting["hidden"]) <= 64
         assert setting["units"] in ("inter", "intra+inter")
         assert setting["optimizer"] in ("sgd", "adamw")
@@ -76,8 +76,9 @@ def test_every_drawn_setting_gets_every_seed() -> None:
 
 
 def test_a_uniform_range_is_uniform_and_a_logarithmic_one_in_the_exponent() -> None:
-    settings = settings_to_try(parse([], ["lr=1e-4..1:log", "dropout=0..1"], 4000, 0))
-    low_half = [sum(float(s[k]) < m for s in settings) for k, m in (("lr", 1e-2), ("dropout", 0.5))]
+    settings = settings_to_try(parse([], ["lr=1e-4..1:log", "mask_rate=0..1"], 4000, 0))
+    middles = (("lr", 1e-2), ("mask_rate", 0.5))
+    low_half = [sum(float(s[key]) < middle for s in settings) for key, middle in middles]
     deviation = math.sqrt(4000) / 2
     assert all(abs(count - 2000) < 4 * deviation for count in low_half)
 
@@ -106,7 +107,7 @@ def test_whole_numbers_are_equally_likely_to_the_ends() -> None:
         ([], ["lr=0.1..inf"], 3, "expected two numbers"),
         ([], ["lr=0.1..0.2:ln"], 3, "expected two numbers"),
         ([], ["lr=0.2..0.1"], 3, "0.2 is not below 0.1"),
-        ([], ["dropout=0..0.5:log"], 3, "ends above 0"),
+        ([], ["mask_rate=0..0.5:log"], 3, "ends above 0"),
         ([], ["hidden=1..2.5"], 3, "hidden takes whole numbers"),
         ([], ["units=1..2"], 3, "units is no number"),
         ([], ["context=0..1"], 3, "context is no number"),

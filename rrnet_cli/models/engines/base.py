@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from rrnet_cli.models.layers import MLP, Update
+    from rrnet_cli.models.layers import MLP
     from rrnet_cli.models.relation import Relation
 
 End = Literal["source", "target"]
@@ -45,7 +45,6 @@ class Engine(Protocol):
         relation: Relation,
         ends: Endpoints,
         mlp: MLP,
-        update: Update,
         edge_feat: Tensor,
         means: Sequence[End],
     ) -> tuple[Tensor, Mapping[End, Tensor]]:
@@ -55,7 +54,6 @@ class Engine(Protocol):
             relation: The edges.
             ends: The node blocks of the MLP's first map.
             mlp: Its last block is that of `edge_feat`.
-            update: How the new attributes replace the old ones.
             edge_feat: (num_edges, hidden).
             means: The ends whose nodes take a mean; over no edges it is zero.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from rrnet_cli.models.engines.base import TARGET, End, Endpoints
 
 if TYPE_CHECKING:
-    from rrnet_cli.models.layers import MLP, Update
+    from rrnet_cli.models.layers import MLP
     from rrnet_cli.models.relation import Relation
 
 
@@ -34,13 +34,12 @@ class DGLEngine:
         relation: Relation,
         ends: Endpoints,
         mlp: MLP,
-        update: Update,
         edge_feat: Tensor,
         means: Sequence[End],
     ) -> tuple[Tensor, Mapping[End, Tensor]]:
         """See `Engine`."""
         total = relation.gather_add(*ends) + mlp.first.block(mlp.last, edge_feat)
-        edge_feat = update(edge_feat, mlp.head(total))
+        edge_feat = mlp.head(total)
         return edge_feat, {
             end: relation.mean_to_target(edge_feat)
             if end == TARGET

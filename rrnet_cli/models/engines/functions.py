@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -25,35 +24,25 @@ class Form:
     Attributes:
         index: The edges.
         means: The ends whose nodes take a mean.
-        residual: Whether the old attributes are added.
-        kept: Share that dropout keeps.
-        eps: Of the normalisation, where there is one.
     """
 
     index: EdgeIndex
     means: tuple[End, ...]
-    residual: bool = False
-    kept: float = 1.0
-    eps: float = 0.0
 
 
 class _Call:
     """One run of a kernel over all edges: its common arguments, and room for sums."""
 
     def __init__(self, form: Form, tensors: Sequence[Tensor | None]) -> None:
-        source, target, x, weight_x, head, bias, gain, shift, mask = tensors
+        source, target, x, weight_x, head, bias = tensors
         assert source is not None and bias is not None and weight_x is not None
         self.index, self.dtype, self.width = form.index, source.dtype, len(bias)
         self.parts = form.index.parts()
-        norm = None if gain is None or shift is None else torch.stack([gain, shift])
         self.weights = [
             self.rows(value) for value in (weight_x.T, None if head is None else head.T, bias[None])
         ]
-        self.weights.append(self.rows(norm))
-        layer = (self.rows(source), self.rows(target), self.rows(x), *self.weights[:3])
-        bytes_ = np.empty((0, self.width), np.uint8) if mask is None else mask.numpy()
-        update = (form.residual, bytes_, 1.0 / form.kept, self.weights[3], form.eps)
-        self.common = ((*form.index.ends, form.index.grid), layer, update)
+        layer = (self.rows(source), self.rows(target), self.rows(x), *self.weights)
+        self.common = ((*form.index.ends, form.index.grid), layer)
 
     def rows(self, value: Tensor | None) -> Array:
         """The tensor's own memory where it is contiguous; no rows for None."""
@@ -106,7 +95,7 @@ class EdgeLayer(Function):
             ctx: Of autograd.
             form: See `Form`.
             tensors: `source`, `target`, `x`, `weight_x` (hidden, width of x), `head` (hidden out,
-                hidden in), `bias`, `gain`, `shift`, `mask`; the last three may be None.
+                hidden in), `bias`.
         """
         ctx.form = form
         ctx.save_for_backward(*tensors)
@@ -158,10 +147,9 @@ class EdgeLayer(Function):
                 call.rows(grad_x),
             ),
         )
-        weight_x, head, bias, norm = (_joined(value).to(call.dtype) for value in weight_sums)
-        gain, shift = norm if len(norm) else (None, None)
+        weight_x, head, bias = (_joined(value).to(call.dtype) for value in weight_sums)
         source, target = map(_joined, node_sums)
-        return None, source, target, grad_x, weight_x.T, head.T, bias[0], gain, shift, None
+        return None, source, target, grad_x, weight_x.T, head.T, bias[0]
 
 
 class Decoder(Function):

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rrnet_cli.models.engines.base import SOURCE, TARGET, End, Endpoints
 from rrnet_cli.models.engines.dgl_ops import DGLEngine
 from rrnet_cli.models.engines.functions import Decoder, EdgeLayer, Form
 
 if TYPE_CHECKING:
-    from rrnet_cli.models.layers import MLP, Update
+    from rrnet_cli.models.layers import MLP
     from rrnet_cli.models.relation import Relation
 
 _edge_layer: Any = EdgeLayer.apply
@@ -37,7 +37,7 @@ class FusedEngine:
             return _PLAIN.encode(relation, ends, mlp, extra)
         x = ends[0].new_empty(relation.num_edges, 0) if extra is None else extra
         form = Form(relation.index, ())
-        out, _, _ = _edge_layer(form, *ends, x, *_parameters(mlp, 2), None, None, None)
+        out, _, _ = _edge_layer(form, *ends, x, *_parameters(mlp, 2))
         return out
 
     def edge_layer(
@@ -45,25 +45,15 @@ class FusedEngine:
         relation: Relation,
         ends: Endpoints,
         mlp: MLP,
-        update: Update,
         edge_feat: Tensor,
         means: Sequence[End],
     ) -> tuple[Tensor, Mapping[End, Tensor]]:
         """See `Engine`."""
         if not _known(edge_feat):
-            return _PLAIN.edge_layer(relation, ends, mlp, update, edge_feat, means)
-        norm = update.norm if isinstance(update.norm, nn.LayerNorm) else None
-        form = Form(
-            relation.index,
-            tuple(means),
-            residual=update.residual,
-            kept=1.0 - update.dropout.p,
-            eps=0.0 if norm is None else norm.eps,
-        )
-        gain, shift = (None, None) if norm is None else (norm.weight, norm.bias)
+            return _PLAIN.edge_layer(relation, ends, mlp, edge_feat, means)
+        form = Form(relation.index, tuple(means))
         weights = _parameters(mlp, mlp.last)
-        mask = _dropout_mask(update, edge_feat)
-        out, sent, received = _edge_layer(form, *ends, edge_feat, *weights, gain, shift, mask)
+        out, sent, received = _edge_layer(form, *ends, edge_feat, *weights)
         return out, {end: {SOURCE: sent, TARGET: received}[end] for end in means}
 
     def decode(self, mlp: MLP, edge_feat: Tensor) -> Tensor:
@@ -83,11 +73,3 @@ def _known(value: Tensor) -> bool:
 def _parameters(mlp: MLP, block: int) -> tuple[Any, ...]:
     """The first map's block for the edges, and the second map with its bias."""
     return mlp.first.block_weight(block), mlp.head.linear.weight, mlp.head.linear.bias
-
-
-def _dropout_mask(update: Update, like: Tensor) -> Tensor | None:
-    """What dropout keeps, as bytes: torch's own draws, so that engines see the same ones."""
-    if not update.training or update.dropout.p == 0.0:
-        return None
-    kept = 1.0 - update.dropout.p
-    return torch.empty(like.shape, dtype=torch.uint8).bernoulli_(kept)

@@ -24,13 +24,10 @@ from rrnet_cli.models.engines.blocks import (
 )
 from rrnet_cli.models.engines.compiled import kernel
 from rrnet_cli.models.engines.lanes import (
-    add_to,
     fill,
     load,
-    load_bytes,
     relu,
     store,
-    total,
     where_positive,
     width_of,
 )
@@ -59,26 +56,8 @@ def _head(lanes: Any, hidden: Any, count: int, layer: Any, out: Any, start: int)
     times(lanes, hidden, 0, count, layer[4], out, start)
 
 
-@njit(nogil=True)
-def _keep(lanes: Any, mask: Any, scale: Any, row: int, value: Any) -> Any:
-    """Dropout by a mask of bytes."""
-    if mask.shape[0] > 0:
-        value = value * load_bytes(lanes, mask, row, value) * fill(scale, value)
-    return value
-
-
-@njit(nogil=True)
-def _normalise(row: Any, width: int, eps: float) -> Any:
-    """Zero mean and unit variance over the lanes; and what it was divided by, inverted."""
-    row = row - fill(total(row) / width, row)
-    inverse = 1.0 / np.sqrt(total(row * row) / width + eps)
-    return row * fill(inverse, row), inverse
-
-
 @kernel
-def edge_forward(
-    lanes: Any, part: Any, graph: Any, layer: Any, update: Any, out: Any, sums: Any
-) -> None:
+def edge_forward(lanes: Any, part: Any, graph: Any, layer: Any, out: Any, sums: Any) -> None:
     """New edge attributes and their sums over the edges of each end.
 
     Args:
@@ -87,62 +66,18 @@ def edge_forward(
         graph: `src`, `dst` (num_edges,) int32, `grid` of `number_ends`.
         layer: `source` (num_sources, hidden), `target` (num_targets, hidden), `x` (num_edges,
             width of x), `weight_x`, `head_in`, `bias` (1, hidden).
-        update: `residual`, `mask` (num_edges, hidden) uint8, `scale` of what it keeps, `norm`
-            (2, hidden): gain and shift, `eps`.
         out: (num_edges, hidden), written.
         sums: By source (num_sources, hidden) and by target (num_targets, hidden), added to.
     """
-    residual, mask, scale, norm, eps = update
-    x = layer[2]
-    width = width_of(lanes)
-    hidden = np.empty((BLOCK, width), out.dtype)
+    hidden = np.empty((BLOCK, width_of(lanes)), out.dtype)
     ends = np.empty((2, BLOCK), np.int32)
-    plain = not residual and mask.shape[0] == 0 and norm.shape[0] == 0
     for start in range(part[0], part[1], BLOCK):
         count = min(BLOCK, part[1] - start)
         _hidden(lanes, graph, ends, layer, (start, count), hidden)
         _head(lanes, hidden, count, layer, out, start)
-        if not plain:
-            for b in range(count):
-                row = _keep(lanes, mask, scale, start + b, load(lanes, out, start + b))
-                if residual:
-                    row = row + load(lanes, x, start + b)
-                if norm.shape[0] > 0:
-                    row, _ = _normalise(row, width, eps)
-                    row = row * load(lanes, norm, 0) + load(lanes, norm, 1)
-                store(out, start + b, row)
         for end in range(2):
             if sums[end].shape[0] > 0:
                 scatter_add(lanes, out, start, ends[end], count, sums[end])
-
-
-@njit(nogil=True)
-def _through_update(
-    lanes: Any, layer: Any, update: Any, at: Any, new: Any, grads: Any, old: Any, norm_sums: Any
-) -> None:
-    """From gradients of the updated attributes, in `grads`, to those of the new ones, in place.
-
-    Leaves the gradient that goes past the layer in `old` (zero where nothing is kept).
-    """
-    residual, mask, scale, norm, eps = update
-    x = layer[2]
-    start, count = at
-    width = width_of(lanes)
-    for b in range(count):
-        grad = load(lanes, grads, b)
-        if norm.shape[0] > 0:
-            row = _keep(lanes, mask, scale, start + b, load(lanes, new, b))
-            if residual:
-                row = row + load(lanes, x, start + b)
-            row, inverse = _normalise(row, width, eps)
-            add_to(norm_sums, 0, grad * row)
-            add_to(norm_sums, 1, grad)
-            grad = grad * load(lanes, norm, 0)
-            along = fill(total(grad * row) / width, row)
-            grad = (grad - fill(total(grad) / width, row) - row * along) * fill(inverse, row)
-        if residual:
-            store(old, b, grad)
-        store(grads, b, _keep(lanes, mask, scale, start + b, grad))
 
 
 @njit(nogil=True)
@@ -178,7 +113,6 @@ def edge_backward(
     part: Any,
     graph: Any,
     layer: Any,
-    update: Any,
     grads: Any,
     transposed: Any,
     sums: Any,
@@ -191,29 +125,24 @@ def edge_backward(
         part: As there.
         graph: As there.
         layer: As there.
-        update: As there.
         grads: Of the edges' results (num_edges, hidden), and the pair of those of the sums.
         transposed: `weight_x` as (hidden, width of x), and `head_in` as (hidden out, hidden in).
-        sums: Added to: of `source` and `target`, and of `weight_x`, `head_in`, `bias` and `norm`.
+        sums: Added to: of `source` and `target`, and of `weight_x`, `head_in` and `bias`.
         grad_x: (num_edges, hidden), written; or no rows.
     """
-    has_norm = update[3].shape[0] > 0
     node_sums, weight_sums = sums
     x = layer[2]
     width = width_of(lanes)
     hidden = np.empty((BLOCK, width), x.dtype)
     grad = np.empty((BLOCK, width), x.dtype)
-    past = np.zeros((BLOCK, width), x.dtype)
     work = np.empty((BLOCK, width), x.dtype)
     ends = np.empty((2, BLOCK), np.int32)
+    zero = fill(0.0, load(lanes, layer[5], 0))
     for start in range(part[0], part[1], BLOCK):
         count = min(BLOCK, part[1] - start)
         at = (start, count)
         _hidden(lanes, graph, ends, layer, at, hidden)
         _incoming(lanes, ends, at, grads, grad)
-        if has_norm:
-            _head(lanes, hidden, count, layer, work, 0)
-        _through_update(lanes, layer, update, at, work, grad, past, weight_sums[3])
         outer_add(lanes, hidden, 0, grad, 0, count, weight_sums[1])
         column_sum(lanes, grad, count, weight_sums[2])
         _through_relu(lanes, hidden, grad, count, transposed[1], work)
@@ -223,5 +152,5 @@ def edge_backward(
             outer_add(lanes, x, start, work, 0, count, weight_sums[0])
         if grad_x.shape[0] > 0:
             for b in range(count):
-                store(grad_x, start + b, load(lanes, past, b))
+                store(grad_x, start + b, zero)
             times(lanes, work, 0, count, transposed[0], grad_x, start)

@@ -136,18 +136,6 @@ def load(typingctx: Any, lanes: Any, array: Any, row: Any) -> Any:
 
 
 @intrinsic
-def load_bytes(typingctx: Any, lanes: Any, array: Any, row: Any, like: Any) -> Any:
-    """`array[row]` of unsigned bytes as floats of the type of the vector `like`."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = row_of(context, builder, array, args[1], args[2], lanes.width)
-        value = _read(builder, pointer, ir.VectorType(ir.IntType(8), lanes.width), 1)
-        return builder.uitofp(value, ir_vec(like))
-
-    return like(lanes, array, types.intp, like), codegen
-
-
-@intrinsic
 def store(typingctx: Any, array: Any, row: Any, vec: Any) -> Any:
     """`array[row] = vec`."""
 

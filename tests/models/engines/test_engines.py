@@ -15,7 +15,7 @@ from rrnet_cli.models import engines
 from rrnet_cli.models.engines import edges
 from rrnet_cli.models.engines.base import SOURCE, TARGET, End, Engine
 from rrnet_cli.models.engines.dgl_ops import DGLEngine
-from rrnet_cli.models.layers import MLP, Update
+from rrnet_cli.models.layers import MLP
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rrnet import GraphInputs, RRNet, Shape
 from tests.models.graphs import toy
@@ -27,21 +27,16 @@ PLAIN = DGLEngine()
 # Of 12 rows 8 are a tile and 4 are left over; 3 fill no tile, 32 take two registers.
 WIDTHS = (1, 3, 12, 16, 32)
 BOTH: tuple[End, ...] = (SOURCE, TARGET)
-UPDATES = {"paper": (False, 0.0), "residual": (True, 0.0), "dropout": (True, 0.3)}
 
 
 class Layer:
     """One edge layer with all that its gradient is taken of."""
 
-    def __init__(
-        self, example: Relation, hidden: int, update: str, dtype: torch.dtype, seed: int = 0
-    ) -> None:
+    def __init__(self, example: Relation, hidden: int, dtype: torch.dtype, seed: int = 0) -> None:
         torch.manual_seed(seed)
-        residual, dropout = UPDATES[update]
         self.relation = example
         self.mlp = MLP([hidden, hidden, hidden], hidden, hidden).to(dtype)
-        self.update = Update(hidden, residual, dropout).to(dtype)
-        for parameter in (*self.mlp.parameters(), *self.update.parameters()):
+        for parameter in self.mlp.parameters():
             parameter.data.add_(0.2 * torch.randn_like(parameter))
         sizes = (*example.index.sizes, example.num_edges)
         self.values = [torch.randn(n, hidden, dtype=dtype).requires_grad_() for n in sizes]
@@ -49,10 +44,7 @@ class Layer:
 
     def run(self, engine: Engine, means: tuple[End, ...] = BOTH) -> list[Tensor]:
         source, target, edge_feat = self.values
-        torch.manual_seed(1)
-        out, mean = engine.edge_layer(
-            self.relation, (source, target), self.mlp, self.update, edge_feat, means
-        )
+        out, mean = engine.edge_layer(self.relation, (source, target), self.mlp, edge_feat, means)
         return [out, *(mean[end] for end in means)]
 
     def gradients(self, results: list[Tensor]) -> list[Tensor]:
@@ -61,7 +53,6 @@ class Layer:
         total = sum((result * shapes[len(result)]).sum() for result in results)
         head = self.mlp.head.linear
         leaves = [*self.values, self.mlp.first.weight, head.weight, head.bias]
-        leaves += list(self.update.parameters())
         assert isinstance(total, Tensor)
         return list(torch.autograd.grad(total, leaves))
 
@@ -74,38 +65,20 @@ def assert_near(ours: list[Tensor], plain: list[Tensor], relative: float) -> Non
         assert (one - other).norm() <= relative * (other.norm() + 1e-2 * largest)
 
 
-@pytest.mark.parametrize(
-    ("hidden", "update"),
-    # a single number, normalised, is 0 but for rounding: see below
-    [
-        (hidden, update)
-        for hidden in WIDTHS
-        for update in UPDATES
-        if hidden > 1 or update == "paper"
-    ],
-)
+@pytest.mark.parametrize("hidden", WIDTHS)
 @pytest.mark.parametrize("kind", RELATIONS)
 def test_the_edge_layer_and_every_gradient_are_those_of_the_plain_engine(
-    kind: str, hidden: int, update: str
+    kind: str, hidden: int
 ) -> None:
-    layer = Layer(RELATIONS[kind](), hidden, update, torch.float32)
+    layer = Layer(RELATIONS[kind](), hidden, torch.float32)
     ours, plain = layer.run(FUSED), layer.run(PLAIN)
     assert_near(ours, plain, 1e-5)
     assert_near(layer.gradients(ours), layer.gradients(plain), 1e-4)
 
 
-def test_a_single_number_is_normalised_to_the_shift() -> None:
-    layer = Layer(some("none"), 1, "residual", torch.float32)
-    out, *_ = results = layer.run(FUSED)
-    assert torch.equal(out, layer.update.norm.bias.expand_as(out))  # type: ignore[union-attr]
-    *_, gain, shift = gradients = layer.gradients(results)
-    assert shift.any() and not any(gradient.any() for gradient in (*gradients[:-2], gain))
-
-
-@pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("means", [(), (TARGET,), (SOURCE,)], ids=str)
-def test_what_is_not_asked_for_is_not_needed(update: str, means: tuple[End, ...]) -> None:
-    layer = Layer(some("target"), 12, update, torch.float64)
+def test_what_is_not_asked_for_is_not_needed(means: tuple[End, ...]) -> None:
+    layer = Layer(some("target"), 12, torch.float64)
     ours, plain = layer.run(FUSED, means), layer.run(PLAIN, means)
     assert_near(layer.gradients(ours), layer.gradients(plain), 1e-12)
     if means:  # the last unit: nodes take the mean, but nothing reads the edges any more
@@ -117,24 +90,20 @@ def test_what_is_not_asked_for_is_not_needed(update: str, means: tuple[End, ...]
     seed=st.integers(0, 10_000),
     num_edges=st.integers(0, 400),
     order=st.sampled_from(["source", "target", "none"]),
-    update=st.sampled_from(list(UPDATES)),
 )
 @settings(max_examples=40, deadline=None)
 def test_any_number_of_edges_agrees_in_double_precision(
-    seed: int, num_edges: int, order: str, update: str
+    seed: int, num_edges: int, order: str
 ) -> None:
     example = some(order, seed, num_edges=num_edges)
-    layer = Layer(example, 12, update, torch.float64, seed)
+    layer = Layer(example, 12, torch.float64, seed)
     ours, plain = layer.run(FUSED), layer.run(PLAIN)
     assert_near(ours, plain, 1e-12)
     assert_near(layer.gradients(ours), layer.gradients(plain), 1e-10)
 
 
-@pytest.mark.parametrize("update", UPDATES)
-def test_gradients_are_finite_differences(update: str) -> None:
-    layer = Layer(
-        some("source", num_sources=4, num_targets=4, num_edges=6), 12, update, torch.double
-    )
+def test_gradients_are_finite_differences() -> None:
+    layer = Layer(some("source", num_sources=4, num_targets=4, num_edges=6), 12, torch.double)
     leaves = (*layer.values, layer.mlp.first.weight, layer.mlp.head.linear.weight)
     assert torch.autograd.gradcheck(lambda *_: tuple(layer.run(FUSED)), leaves, atol=1e-6)
 
@@ -180,7 +149,7 @@ def test_extra_attributes_that_want_a_gradient_get_it() -> None:
 def test_threads_change_nothing_but_rounding_and_the_same_number_not_even_that(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer = Layer(RELATIONS[kind](), 16, "residual", torch.float32)
+    layer = Layer(RELATIONS[kind](), 16, torch.float32)
     alone = layer.run(FUSED)
     alone += layer.gradients(alone)
     monkeypatch.setattr(edges, "_SMALL", -1)
@@ -193,8 +162,7 @@ def test_threads_change_nothing_but_rounding_and_the_same_number_not_even_that(
     assert_near(results[0], alone, 1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"residual": True, "dropout": 0.3}], ids=str)
-def test_a_whole_network_is_that_of_the_plain_engine(options: dict[str, object]) -> None:
+def test_a_whole_network_is_that_of_the_plain_engine() -> None:
     example = toy(1, left=40, right=30, dtype=torch.float32)
     inputs = example.inputs()
     extra = {"inter": torch.randn(inputs.relations["inter"].num_edges, 2)}
@@ -203,7 +171,7 @@ def test_a_whole_network_is_that_of_the_plain_engine(options: dict[str, object])
     for engine in (PLAIN, FUSED):
         torch.manual_seed(0)
         units = ["intra", "inter", "intra", "inter"]
-        net = RRNet(Shape.of(inputs), units, 16, engine=engine, **options)  # type: ignore[arg-type]
+        net = RRNet(Shape.of(inputs), units, 16, engine=engine)
         net(inputs).square().sum().backward()
         nets.append(net)
     plain, ours = ([p.grad for p in net.parameters()] for net in nets)
@@ -216,13 +184,13 @@ def test_a_whole_network_is_that_of_the_plain_engine(options: dict[str, object])
 
 def test_nan_is_not_hidden() -> None:
     """`DivergedError` depends on it."""
-    layer = Layer(some("none"), 16, "residual", torch.float32)
+    layer = Layer(some("none"), 16, torch.float32)
     layer.values[0].data[:] = torch.nan
     assert layer.run(FUSED)[0].isnan().all()
 
 
 def test_strided_values_are_read_as_they_are() -> None:
-    layer = Layer(some("none"), 12, "dropout", torch.float64)
+    layer = Layer(some("none"), 12, torch.float64)
     layer.values = [value.detach().T.contiguous().T.requires_grad_() for value in layer.values]
     assert not layer.values[2].is_contiguous()
     ours, plain = layer.run(FUSED), layer.run(PLAIN)
