@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from rrnet_cli.datasets.base import FIT, SELECT
+from rrnet_cli.datasets.base import FIT, HOLD, SELECT
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.evaluation.peers.base import ClassData, Peer
 from rrnet_cli.evaluation.peers.registry import peers as registered
@@ -98,9 +98,9 @@ def run_peers(
 
 
 def rating_data(graph: Artifact, features: Artifact) -> RatingData:
-    """Fitted and select ratings of a graph; those of test pairs are not in it."""
+    """Fitted, held and select ratings of a graph; those of test pairs are not in it."""
     edges = _edges(graph, ("user", "inter", "item"))
-    fit, select = (edges["role"] == role for role in (FIT, SELECT))
+    fit, select = np.isin(edges["role"], (FIT, HOLD)), edges["role"] == SELECT
     summary: Any = features.manifest.summary
     low, high = summary["scale"]
     return RatingData(
@@ -118,7 +118,7 @@ def rating_data(graph: Artifact, features: Artifact) -> RatingData:
 
 
 def class_data(graph: Artifact, features: Artifact) -> ClassData:
-    """Features, prior and known labels of a classification; -1 is every label that is not FIT."""
+    """Features, prior and known labels of a classification, those of FIT and of HOLD."""
     left = str(features.manifest.summary["left"])
     raw = features.arrays("features.safetensors")[left].astype(np.float64)
     spread = raw.std(axis=0)
@@ -130,7 +130,8 @@ def class_data(graph: Artifact, features: Artifact) -> ClassData:
     return ClassData(
         features=matrix.astype(np.float32),
         log_prior=log_softmax(features.arrays("prior.safetensors")["logits"]),
-        labels=np.where(role == "fit", label, -1).astype(np.int64),
+        labels=np.where(np.isin(role, ("fit", "hold")), label, -1).astype(np.int64),
+        held=role == "hold",
         select=select,
         select_labels=label[select].astype(np.int64),
         edges=np.stack([intra.src, intra.dst]),

@@ -12,6 +12,7 @@ import pytest
 
 from rrnet_cli.evaluation.peers.registry import PEERS
 from rrnet_cli.evaluation.peers.trustsvd import PEER as TRUSTSVD
+from rrnet_cli.stages.peers import class_data, rating_data
 from rrnet_cli.store.store import Store
 from tests.conftest import Result
 from tests.layouts import write_filmtrust
@@ -36,6 +37,25 @@ def test_rating_peers_are_made_once_and_judged(invoke: Invoke, tmp_path: Path) -
     judged = invoke("--json", "eval", "ft-mf", "--resamples", "50")
     assert judged.code == 0, judged.err
     assert '"preset": "mf"' in judged.out
+
+
+@pytest.mark.parametrize("data", ["digits", "filmtrust"])
+def test_peers_know_held_labels_too(data: str, invoke: Invoke, tmp_path: Path) -> None:
+    folder = [] if data == "digits" else ["--data", tmp_path / "ft"]
+    if folder:
+        write_filmtrust(tmp_path / "ft", 8)
+    assert invoke("extract", data, *folder, "--holdout", "0.2", "--name", "held").code == 0
+    assert invoke("build-graph", "held").code == 0
+    store = Store(tmp_path / "artifacts")
+    graph, features = store.resolve("graph", "held"), store.resolve("features", "held")
+    table = "instances.parquet" if data == "digits" else "ratings.parquet"
+    role = features.table(table)["role"].to_numpy()
+    if data == "digits":
+        known = class_data(graph, features)
+        assert np.array_equal(known.labels >= 0, np.isin(role, ("fit", "hold")))
+        assert np.array_equal(known.held, role == "hold") and known.held.any()
+    else:
+        assert len(rating_data(graph, features).rating) == np.isin(role, ("fit", "hold")).sum()
 
 
 def test_no_rating_peer_sees_a_test_rating(invoke: Invoke, tmp_path: Path) -> None:

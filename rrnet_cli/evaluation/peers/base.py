@@ -21,10 +21,13 @@ Predict = Callable[[IntArray, IntArray], FloatArray]
 class ClassData:
     """A classification, without any label of a test instance.
 
+    To peers, held instances are fitted ones: their docstrings call both FIT.
+
     Attributes:
         features: (N, d) float32, standardised over all nodes.
         log_prior: (N, C) float32, log-softmax of the baseline's logits.
-        labels: (N,) int64, -1 wherever the instance is not FIT.
+        labels: (N,) int64, -1 wherever the instance is neither FIT nor HOLD.
+        held: (N,) bool, the HOLD instances: known, and not what the baseline was fitted on.
         select: (num_select,) int64 indices.
         select_labels: (num_select,) int64.
         edges: (2, E) int64 intra-edges, row 0 source, row 1 destination.
@@ -36,6 +39,7 @@ class ClassData:
     features: NDArray[np.float32]
     log_prior: NDArray[np.float32]
     labels: IntArray
+    held: NDArray[np.bool_]
     select: IntArray
     select_labels: IntArray
     edges: IntArray

@@ -14,13 +14,13 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def fitted_rows(data: ClassData) -> IntArray:
-    """Rows of the FIT instances, ascending: (num_fit,) int64.
+def fitted_rows(data: ClassData, *, held_alone: bool = False) -> IntArray:
+    """Rows of the FIT instances, held ones among them or alone, ascending: (num_fit,) int64.
 
     Raises:
         InputError: They are of fewer than two classes.
     """
-    rows = np.flatnonzero(data.labels >= 0)
+    rows = np.flatnonzero(data.held if held_alone else data.labels >= 0)
     if len(np.unique(data.labels[rows])) < 2:
         raise InputError("the instances to fit on are of fewer than two classes")
     return rows

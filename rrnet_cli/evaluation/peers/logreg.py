@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrnet_cli.evaluation.peers.base import ClassData, Peer
-from rrnet_cli.evaluation.peers.class_rows import FloatArray, fitted_rows, spread_classes
+from rrnet_cli.evaluation.peers.class_rows import (
+    FloatArray,
+    IntArray,
+    fitted_rows,
+    spread_classes,
+)
 from rrnet_cli.progress import Reporter
 
 MAX_ITERATIONS = 300
@@ -30,38 +35,45 @@ def fit_features(
     Raises:
         InputError: FIT is of fewer than two classes.
     """
-    return _fit(data.features, data, params["C"], reporter)
+    return _fit(data.features, data, fitted_rows(data), params["C"], reporter)
 
 
 def fit_features_and_prior(
     data: ClassData, params: Mapping[str, float], seed: int, reporter: Reporter
 ) -> FloatArray:
-    """The same on the features beside the standardised log-prior.
+    """The same on the features beside the standardised log-prior, and that of all views if any.
 
     Stacked generalisation (Wolpert 1992, which has procedures and no one equation) is this on
     answers out of fold.
     The log-prior of a fitted instance is in-sample and overconfident unless the baseline was
     cross-fitted: the regression then trusts it more than it deserves on other instances, and can do
-    no better than the choice of C on SELECT lets it.
+    no better than the choice of C on SELECT lets it. Where there are held instances, it is fitted
+    on them alone, as RR-Net is.
 
     Raises:
         InputError: FIT is of fewer than two classes.
     """
-    prior = data.log_prior.astype(np.float64)
+    answers = [data.log_prior, *([] if data.log_views is None else [data.log_views])]
+    prior = np.hstack(answers).astype(np.float64)
     deviation = prior.std(axis=0)
     prior = (prior - prior.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
-    return _fit(np.hstack([data.features, prior.astype(np.float32)]), data, params["C"], reporter)
+    rows = fitted_rows(data, held_alone=bool(data.held.any()))
+    inputs = np.hstack([data.features, prior.astype(np.float32)])
+    return _fit(inputs, data, rows, params["C"], reporter)
 
 
 def _fit(
-    inputs: NDArray[np.float32], data: ClassData, penalty: float, reporter: Reporter
+    inputs: NDArray[np.float32],
+    data: ClassData,
+    rows: IntArray,
+    penalty: float,
+    reporter: Reporter,
 ) -> FloatArray:
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    rows = fitted_rows(data)
     model: Any = LogisticRegression(C=penalty, max_iter=MAX_ITERATIONS, tol=TOLERANCE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # said by the note

@@ -186,6 +186,11 @@ def with_views(case: Case, views: int) -> Case:
     )
 
 
+def with_holdout(case: Case, share: float) -> Case:
+    """A case whose baseline leaves a share of its instances to supervise RR-Net."""
+    return replace(case, name=f"{case.name}-holdout", data={**case.data, "holdout": share})
+
+
 def filmtrust(options: Options) -> Case:
     """FilmTrust; `paper` links every user with every item, `plus` reads the rated pairs."""
     return Case(

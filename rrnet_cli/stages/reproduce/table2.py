@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from rrnet_cli.evaluation.published import TABLE_2
 from rrnet_cli.evaluation.reproduction_pages import Reproduction
-from rrnet_cli.stages.reproduce.cases import Options, picture, with_views
+from rrnet_cli.stages.reproduce.cases import Options, picture, with_holdout, with_views
 from rrnet_cli.stages.reproduce.chain import Chain
 from rrnet_cli.stages.reproduce.comparison import comparison
 from rrnet_cli.stages.reproduce.lines import Line
 
-VIEWS = 10
+VIEWS, HOLDOUT = 10, 0.1
 CIFAR_STEM_EPOCHS = 20
 """The network with the 3x3 stem takes seven times as long an epoch as the one with the 7x7 stem."""
 
@@ -26,6 +26,8 @@ NOTES = (
     f"{VIEWS} views: the same network; node features are averaged over flips and shifts, the prior "
     "is that of the plain picture. The network's answers averaged over them are the peer `views`, "
     "and what `plus` starts from.",
+    f"{HOLDOUT:.0%} held out: the network is not fitted on these pictures, and they alone "
+    "supervise RR-Net and the peer `logreg-prior`; other peers count them as fitted.",
     "The best peer is the best on select, never on test.",
 )
 
@@ -46,11 +48,22 @@ def lines(options: Options) -> list[Line]:
                 )
             )
         if data == "CIFAR-10":
-            views = with_views(picture(data, "resnet18"), VIEWS)
-            found.append(Line(data, f"ResNet18, ImageNet stem, {VIEWS} views", views))
-            case = picture(data, "resnet18", "cifar", epochs=CIFAR_STEM_EPOCHS)
-            found.append(Line(data, "ResNet18, CIFAR stem", case))
+            found += _extended()
     return found
+
+
+def _extended() -> list[Line]:
+    """CIFAR-10 with a stem for small pictures, with several views, with a part held out."""
+    small = picture("CIFAR-10", "resnet18", "cifar", epochs=CIFAR_STEM_EPOCHS)
+    found = [Line("CIFAR-10", "ResNet18, CIFAR stem", small)]
+    for backbone, name in _NETWORKS.items():
+        views = with_views(picture("CIFAR-10", backbone), VIEWS)
+        found.append(Line("CIFAR-10", f"{name}, ImageNet stem, {VIEWS} views", views))
+    views = with_views(small, VIEWS)
+    found.append(Line("CIFAR-10", f"ResNet18, CIFAR stem, {VIEWS} views", views))
+    held = with_views(with_holdout(picture("CIFAR-10", "resnet18"), HOLDOUT), VIEWS)
+    name = f"ResNet18, ImageNet stem, {VIEWS} views, {HOLDOUT:.0%} held out"
+    return [*found, Line("CIFAR-10", name, held)]
 
 
 def table(chain: Chain) -> Reproduction:

@@ -59,6 +59,7 @@ def class_data(seed=0, num=48, classes=3, dim=6, k=4, isolated=True):
         features=features,
         log_prior=log_prior.astype(np.float32),
         labels=np.where(role < 2, labels, -1),
+        held=np.zeros(num, bool),
         select=select,
         select_labels=labels[select],
         edges=np.stack([src, dst]),
@@ -85,6 +86,7 @@ def renumber(data, order):
         features=data.features[order],
         log_prior=data.log_prior[order],
         labels=data.labels[order],
+        held=data.held[order],
         select=place[data.select],
         edges=place[data.edges],
     )

@@ -42,7 +42,8 @@ def test_class_metrics_floor_the_probability() -> None:
     nothing = np.zeros((0,), np.int64)
     data = ClassData(
         np.zeros((3, 1), np.float32), np.zeros((3, 2), np.float32), np.array([0, -1, -1]),
-        np.array([1, 2]), np.array([1, 0]), np.zeros((2, 0), np.int64), nothing.astype(np.float32),
+        np.zeros(3, bool), np.array([1, 2]), np.array([1, 0]), np.zeros((2, 0), np.int64),
+        nothing.astype(np.float32),
     )  # fmt: skip
     prediction = np.array([[1.0, 0.0], [0.25, 0.75], [0.0, 1.0]])
     metrics = select_metrics(data, prediction)

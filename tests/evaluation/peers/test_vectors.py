@@ -64,12 +64,20 @@ def test_logreg_is_the_minimum_of_its_loss():
     np.testing.assert_allclose(differences, differences[:1].repeat(120, 0), atol=0.02)
 
 
-def test_logreg_prior_is_logreg_on_both():
+@pytest.mark.parametrize("views", [False, True])
+@pytest.mark.parametrize("held", [False, True])
+def test_logreg_prior_is_logreg_on_features_and_answers_fitted_on_held_ones_if_any(views, held):
     data = class_data(num=120)
+    fitted = data.labels >= 0
     prior = data.log_prior.astype(float)
+    if views:
+        other = class_data(seed=1, num=120).log_prior
+        data, prior = replace(data, log_views=other), np.hstack([prior, other])
+    if held:
+        fitted &= np.arange(120) < 80
+        data = replace(data, held=fitted)
     prior = (prior - prior.mean(0)) / prior.std(0)
     inputs = np.hstack([data.features, prior])
-    fitted = data.labels >= 0
     model = LogisticRegression(C=0.1, tol=1e-8, max_iter=5000)
     expected = model.fit(inputs[fitted], data.labels[fitted]).predict_proba(inputs)
     np.testing.assert_allclose(fit("logreg-prior", data, C=0.1), expected, atol=2e-3)

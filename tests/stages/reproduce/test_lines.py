@@ -28,7 +28,9 @@ def test_by_default_what_the_data_are_there_for(data):
     assert names(table1, data) == ["esc10-logmel", "esc10-envnet"]
     assert names(table2, data) == [
         "cifar10-resnet18", "cifar10-resnet50", "cifar10-mobilenet_v2",
-        "cifar10-resnet18-views10", "cifar10-resnet18-cifar",
+        "cifar10-resnet18-cifar",
+        "cifar10-resnet18-views10", "cifar10-resnet50-views10", "cifar10-mobilenet_v2-views10",
+        "cifar10-resnet18-cifar-views10", "cifar10-resnet18-holdout-views10",
     ]  # fmt: skip
     (data / "ESC-50").mkdir()
     assert names(table1, data)[2:] == ["esc50-logmel", "esc50-envnet"]
@@ -41,7 +43,7 @@ def test_rows_are_named_by_data_backbone_or_both(data):
     assert names(table2, data, "resnet18-cifar", "resnet50") == [
         "cifar10-resnet18-cifar", "cifar10-resnet50"
     ]  # fmt: skip
-    assert len(names(table2, data, "cifar10")) == 5
+    assert len(names(table2, data, "cifar10")) == 9
     assert names(table4, data, "ciao") == ["ciao"], "a full name means that row alone"
     assert names(table4, data, "core") == ["ciao-core"]
     assert names(table4, data, "filmtrust-factors", "core-factors") == [
