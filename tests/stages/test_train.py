@@ -100,7 +100,7 @@ def test_later_settings_are_recorded_only_where_they_are_used(store: Store) -> N
     settings = TrainSettings(epochs=1, attributes="none", refits=3)
     model = run(store, settings).artifact
     assert later & set(model.manifest.params) == {"attributes", "refits"}
-    assert TrainSettings.model_validate(model.manifest.params) == settings
+    assert TrainSettings.from_record(model.manifest.params) == settings
 
 
 @pytest.mark.parametrize("setting", [{"views": True}, {"schedule": "cosine"}])
@@ -129,7 +129,7 @@ def test_the_control_without_units(store: Store, graph: str, preset: dict[str, o
     settings = TrainSettings.model_validate({**preset, "epochs": 3, "units": "none"})
     model = run(store, settings, graph=graph).artifact
     assert model.ref.name == f"{graph}-{settings.preset}-no-units"
-    assert TrainSettings.model_validate(model.manifest.params) == settings
+    assert TrainSettings.from_record(model.manifest.params) == settings
     layers = {name.split(".")[1] for name in model.tensors("model.safetensors") if "rrnet" in name}
     assert layers == {"edge_encoder", "decoder"}
     edges = store.resolve("graph", graph).manifest.summary["statistics"]["edges"]
