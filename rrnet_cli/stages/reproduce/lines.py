@@ -45,11 +45,12 @@ class Line:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What `--only` may call it: `esc10-logmel`, `esc10` or `logmel`."""
+        """What `--only` may call it: `esc10-logmel`, `logmel`; `esc10` with the other defaults."""
         if self.case is None:
             return ()
         recipe, _, rest = self.case.name.partition("-")
-        return tuple(dict.fromkeys(name for name in (self.case.name, recipe, rest) if name))
+        names = (self.case.name, recipe if self.default else "", rest)
+        return tuple(dict.fromkeys(name for name in names if name))
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ def test_by_default_what_the_data_are_there_for(data):
 def test_rows_are_named_by_data_backbone_or_both(data):
     assert names(table1, data, "logmel") == ["esc10-logmel"]
     assert names(table1, data, "m18") == ["esc10-m18"], "not run unless it is named"
+    assert names(table1, data, "esc10") == ["esc10-logmel", "esc10-envnet"], "by its own name"
     assert names(table2, data, "resnet18") == ["cifar10-resnet18"]
     assert names(table2, data, "resnet18-cifar", "resnet50") == [
         "cifar10-resnet18-cifar", "cifar10-resnet50"
