@@ -244,7 +244,6 @@ def _arithmetic(name: str) -> Any:
 
 
 overload(operator.add)(_arithmetic("fadd"))
-overload(operator.sub)(_arithmetic("fsub"))
 overload(operator.mul)(_arithmetic("fmul"))
 
 
