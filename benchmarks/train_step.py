@@ -209,7 +209,7 @@ def summary(rounds: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
 
 
 def flat_keys(size: str, by_scale: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """The figures by the names that `bench.json` has: of the fastest engine, at the largest size."""
+    """The figures of `bench.json`, under its names: the fastest engine's, at the largest size."""
     largest = list(by_scale.values())[-1]
     engines = [which for which in ENGINES if which in largest]
     if not engines:

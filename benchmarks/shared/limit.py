@@ -21,7 +21,7 @@ class Sizes:
     Attributes:
         nodes, widths: Number and raw width of the `left` and the `right` nodes.
         edges: Number of edges of `inter`, and of `left` and `right` where there are any.
-        units: The stack; its last unit is `inter`.
+        units: The stack, of intra and inter units; its last one is `inter`.
         hidden: Width of every latent.
     """
 
@@ -82,16 +82,11 @@ def step_bytes(sizes: Sizes) -> int:
     units = list(sizes.units)
     layers = {name: units.count("inter" if name == "inter" else "intra") for name in sizes.edges}
     latents = sum((2 + 5 * layers[name]) * count for name, count in sizes.edges.items())
-    latents -= sum(2 * sizes.edges[side] for side in sizes.intra if layers[side])
+    latents -= sum(2 * sizes.edges[side] for side in sizes.intra)
     inter = sizes.edges["inter"]
     raw = sum(count * sizes.widths[side] for side, count in sizes.nodes.items())
     floats = (latents + 3 * inter) * sizes.hidden + 5 * inter + 2 * raw
     return floats * FLOAT_BYTES
-
-
-def limit_seconds(sizes: Sizes, bytes_per_second: float, flops_per_second: float) -> float:
-    """The larger of the bytes at the rate of a copy and the operations at the rate of sgemm."""
-    return max(step_bytes(sizes) / bytes_per_second, step_flops(sizes) / flops_per_second)
 
 
 def growth_exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:

@@ -26,10 +26,20 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def emit(record: dict[str, Any], options: argparse.Namespace) -> None:
     """Print the record, and write it where `--json` says."""
-    text = json.dumps(record, indent=2)
-    print(text)
+    print(json.dumps(record, indent=2))
     if options.json is not None:
-        options.json.write_text(text + "\n", encoding="utf-8")
+        write(record, options.json)
+
+
+def write(record: dict[str, Any], path: Path) -> None:
+    """Write a record as JSON."""
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read what `write` wrote."""
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
 
 
 def answer(record: dict[str, Any]) -> None:
