@@ -70,6 +70,12 @@ STEP_FIGURES = ("seconds", "peak_gib", "over_limit")
 PACKAGES = ("torch", "dgl", "torch_geometric", "numba", "numpy", "scikit-learn", "pyarrow", "typer")
 
 
+def commit() -> str:
+    """Of the checkout; with `-dirty` where the code or the benchmarks have changes."""
+    code, benchmarks = code_version(), code_version(FOLDER)
+    return benchmarks if benchmarks.endswith("-dirty") else code
+
+
 def machine() -> dict[str, Any]:
     """What the figures depend on besides the code."""
     return {
@@ -148,7 +154,7 @@ def main() -> int:
         "kind": BENCHMARKS,
         "quick": options.quick,
         "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
-        "commit": code_version(),
+        "commit": commit(),
         "machine": machine(),
         "versions": versions(),
     }
