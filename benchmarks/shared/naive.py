@@ -1,7 +1,8 @@
 """The peers of a training step: RR-Net in plain PyTorch with DGL, and with PyTorch Geometric.
 
 Eqs. (1)-(8) as they stand: every concatenation is built. The raw edge attributes v_s ‖ v_r are
-inputs of the model (Sec. III-B), so they are built once, before the first step.
+inputs of the model (Sec. III-B), so they are built once, before the first step, as is whatever else
+does not change between steps.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def with_dgl(
     import dgl.function as fn
 
     slices = {name: graph[name] for name in graph.etypes}
+    backward = slices["inter"].reverse()
 
     def pair(name: str, nodes: dict[str, Tensor]) -> Tensor:
         part, (a, b) = slices[name], ENDS[name]
@@ -56,8 +58,7 @@ def with_dgl(
             part.apply_edges(lambda e: {"z": cat([e.src["x"], e.dst["y"]], dim=1)})
             return part.edata["z"]
 
-    def mean(name: str, edge_feat: Tensor, reverse: bool = False) -> Tensor:
-        part = slices[name].reverse() if reverse else slices[name]
+    def mean(part: Any, edge_feat: Tensor) -> Tensor:
         with part.local_scope():
             part.edata["e"] = edge_feat
             part.update_all(fn.copy_e("e", "m"), fn.mean("m", "v"))
@@ -73,13 +74,13 @@ def with_dgl(
                 for name in [side for side in ("left", "right") if side in slices]:
                     both = cat([pair(name, nodes), edges[name]], dim=1)
                     edges[name] = net[f"{i} edge {name}"](both)
-                    around = cat([mean(name, edges[name]), nodes[name]], dim=1)
+                    around = cat([mean(slices[name], edges[name]), nodes[name]], dim=1)
                     nodes[name] = net[f"{i} node {name}"](around)
                 continue
             kernel = net[f"{i} kernel"](pair("inter", nodes))
             edges["inter"] = net[f"{i} edge inter"](cat([kernel, edges["inter"]], dim=1))
-            for side, reverse in (("left", True), ("right", False)):
-                around = cat([mean("inter", edges["inter"], reverse), nodes[side]], dim=1)
+            for side, part in (("left", backward), ("right", slices["inter"])):
+                around = cat([mean(part, edges["inter"]), nodes[side]], dim=1)
                 nodes[side] = net[f"{i} node {side}"](around)
         return net["decoder"](edges["inter"]).squeeze(1)
 
