@@ -178,8 +178,8 @@ def median_of(records: list[dict[str, Any]]) -> dict[str, Any]:
 def check_losses(found: dict[str, dict[str, Any]]) -> None:
     """End the benchmark if its runs did not compute the same."""
     losses = {which: record["loss"] for which, record in found.items()}
-    low, high = min(losses.values()), max(losses.values())
-    if not high - low <= LOSSES_AGREE * abs(low):
+    first, *others = losses.values()
+    if not all(abs(other - first) <= LOSSES_AGREE * abs(first) for other in others):
         sys.exit(f"the losses do not agree: {losses}")
 
 
