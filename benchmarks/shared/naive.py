@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import Tensor, cat, nn
+from torch import Tensor, cat, empty, nn
 
 ENDS = {"left": ("left", "left"), "right": ("right", "right"), "inter": ("left", "right")}
+PIECE = 2**16
 
 
 def naive_network(net: Any) -> nn.ModuleDict:
@@ -41,6 +42,19 @@ def naive_network(net: Any) -> nn.ModuleDict:
     return found
 
 
+def raw_attributes(graph: Any, feats: dict[str, Tensor]) -> dict[str, Tensor]:
+    """v_s ‖ v_r of every edge, by relation; filled in pieces, so that no copy adds to the peak."""
+    found = {}
+    for name in graph.etypes:
+        index = graph.edges(etype=name, order="eid")
+        source, target = (feats[end] for end in ENDS[name])
+        found[name] = empty(len(index[0]), source.shape[1] + target.shape[1])
+        pieces = zip(*(ends.split(PIECE) for ends in (found[name], *index)), strict=True)
+        for rows, src, dst in pieces:
+            rows[:] = cat([source[src], target[dst]], dim=1)
+    return found
+
+
 def with_dgl(
     net: nn.ModuleDict, units: Sequence[str], graph: Any, feats: dict[str, Tensor]
 ) -> Callable[[], Tensor]:
@@ -64,7 +78,7 @@ def with_dgl(
             part.update_all(fn.copy_e("e", "m"), fn.mean("m", "v"))
             return part.dstdata["v"]
 
-    raw = {name: pair(name, feats) for name in slices}
+    raw = raw_attributes(graph, feats)
 
     def forward() -> Tensor:
         nodes = {side: net[f"node {side}"](value) for side, value in feats.items()}
@@ -101,10 +115,7 @@ def with_pyg(
 
     num_left = len(feats["left"])
     index = {name: stack(graph.edges(etype=name, order="eid")) for name in graph.etypes}
-    raw = {
-        name: cat([feats[end][at] for end, at in zip(ENDS[name], index[name], strict=True)], dim=1)
-        for name in index
-    }
+    raw = raw_attributes(graph, feats)
     index["inter"][1] += num_left
 
     class Edges(nn.Module):
