@@ -52,21 +52,12 @@ GOALS = {
 }
 """The flat figures and their goals: what a script's record has at its top under these names."""
 
-SHOWN = (
-    *("seconds.", "parquet.megabytes_per_second", "safetensors.megabytes_per_second"),
-    *(
-        "seconds",
-        "sklearn_seconds",
-        "peak_mib",
-        "ratio",
-        "images_per_second",
-        "speedup",
-        "overhead",
-    ),
-    *("exponents", "scales."),
-)
-"""Beginnings of the paths in a record that have a line of the table."""
-STEP_FIGURES = ("seconds", "peak_gib", "over_limit")
+SHOWN = {
+    *("seconds", "peak_gib", "peak_mib", "over_limit", "exponents", "recall", "sklearn_seconds"),
+    *("megabytes_per_second", "images_per_second", "overhead_over_bare"),
+    *("speedup_over_dataloader", "speedup_over_dataloader_tuned"),
+}
+"""Numbers of a record that have a line of the table, by their own name or that of a group."""
 PACKAGES = ("torch", "dgl", "torch_geometric", "numba", "numpy", "scikit-learn", "pyarrow", "typer")
 
 
@@ -128,11 +119,9 @@ def leaves(record: dict[str, Any], path: str = "") -> Iterator[tuple[str, float]
 
 
 def is_shown(path: str) -> bool:
-    """Whether a number has a line of the table; of a step, only its three figures."""
-    if path.startswith("scales."):
-        *_, run_or_ratio, figure = path.split(".")
-        return figure in STEP_FIGURES and "_over_" not in run_or_ratio
-    return path.startswith(SHOWN) and path not in GOALS
+    """Whether a number has a line of the table; of two variants, each has, and not their ratio."""
+    *groups, name = path.split(".")
+    return not SHOWN.isdisjoint([*groups, name]) and not any("_over_" in group for group in groups)
 
 
 def table(flat: dict[str, float], records: dict[str, dict[str, Any]]) -> str:
