@@ -52,7 +52,7 @@ docs: $(STAMP) ## Renew the command reference in docs/cli.md
 	@"$(BIN)/python" -m rrnet_cli.cli.reference docs/cli.md
 
 bench: $(STAMP) ## Speed and memory against peers in the same run, kept in docs/results/bench.json
-	@echo "== benchmarks (leave the machine alone meanwhile; the naive peers take 13 GiB of memory)"
+	@echo "== benchmarks (leave the machine alone meanwhile; the naive peers take 10 GiB of memory)"
 	@"$(BIN)/python" benchmarks/run.py --json docs/results/bench.json
 
 clean: ## Remove the environment and caches (never artifacts/)

@@ -15,7 +15,7 @@ the clock starts. One that is not installed is left out and named (extra `bench`
 Of each, the record has the median seconds of a step by the clock, its processor seconds, and the
 peak memory of the process, each the median over rounds; ratios are medians of the rounds' own. The
 limit (`shared.limit`) is measured by a process in every round too. At full size the naive peers
-take 13 GiB: leave as much free.
+take 10 GiB: leave as much free.
 """
 
 from __future__ import annotations
