@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "error: $(PYTHON) is not Python 3.11, the only one that DGL 2.1.0 and torch 2.2.1 are pinned for" >&2; exit 1; }
 	@test -x "$(BIN)/python" || { echo "== creating $(VENV)"; "$(PYTHON)" -m venv "$(VENV)"; }
 	@echo "== installing the pinned packages (torch with its CUDA libraries is about 3 GB; some minutes)"
-	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,vectors,peers]'
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,vectors,peers,bench]'
 	@touch "$@"
 	@echo "== ready: $(BIN)/rrnet --help"
 
@@ -51,10 +51,9 @@ format: $(STAMP) ## Format the code and sort what ruff can sort
 docs: $(STAMP) ## Renew the command reference in docs/cli.md
 	@"$(BIN)/python" -m rrnet_cli.cli.reference docs/cli.md
 
-bench: $(STAMP) ## Speed and memory, each against a named peer in the same run
-	@for bench in benchmarks/*.py; do \
-	  echo "== $$bench"; "$(BIN)/python" "$$bench"; \
-	done
+bench: $(STAMP) ## Speed and memory against peers in the same run, kept in docs/results/bench.json
+	@echo "== benchmarks (leave the machine alone meanwhile; the naive peers take 10 GiB of memory)"
+	@"$(BIN)/python" benchmarks/run.py --json docs/results/bench.json
 
 clean: ## Remove the environment and caches (never artifacts/)
 	@echo "== removing $(VENV) and caches; artifacts/ stays"

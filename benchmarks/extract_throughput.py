@@ -15,14 +15,13 @@ Each round runs all four; rates are medians over rounds, ratios medians of the r
 The result is JSON on stdout. Run it on an idle machine.
 
     python benchmarks/extract_throughput.py [--backbone resnet18] [--stem imagenet] [--steps 30]
+        [--json PATH]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -40,6 +39,7 @@ else:
 import numpy as np
 import torch
 from PIL import Image
+from shared.report import add_json, answer, emit, in_process, timed
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -206,7 +206,7 @@ def run_loop(options: argparse.Namespace) -> dict[str, object]:
 def main() -> None:
     options = parse()
     if options.loop:
-        print(json.dumps(run_loop(options)))
+        answer(run_loop(options))
         return
     rounds: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -215,31 +215,23 @@ def main() -> None:
         for number in range(options.rounds):
             rates = {}
             for name in LOOPS:
-                answer = in_process(name, folder, options, facts)
-                rates[name] = float(str(answer.pop("rate")))
-                facts |= answer
+                found = run_apart(name, folder, options, facts)
+                rates[name] = float(str(found.pop("rate")))
+                facts |= found
             rounds.append(rates)
             sys.stderr.write(f"round {number + 1}/{options.rounds}: {rates}\n")
-    print(json.dumps(report(options, rounds, facts), indent=2))
+    emit(report(options, rounds, facts), options)
 
 
-def in_process(
+def run_apart(
     name: str, folder: str, options: argparse.Namespace, facts: dict[str, object]
 ) -> dict[str, object]:
     """Run one loop in a fresh process; `bare` and `dataloader_tuned` in the precision of `ours`."""
-    words = [sys.executable, __file__, f"--loop={name}", f"--folder={folder}"]
+    words = [f"--loop={name}", f"--folder={folder}"]
     for key in ("backbone", "stem", "batch_size", "steps", "size", "workers"):
         words.append(f"--{key.replace('_', '-')}={getattr(options, key)}")
     words.append(f"--precision={facts.get('precision', options.precision)}")
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    answer: dict[str, object] = json.loads(done.stdout)
-    return answer
-
-
-def timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    return in_process(__file__, *words)
 
 
 def report(
@@ -248,7 +240,7 @@ def report(
     def ratio(over: str, under: str) -> float:
         return round(statistics.median(each[over] / each[under] for each in rounds), 3)
 
-    shown = {k: v for k, v in vars(options).items() if k not in ("loop", "folder")}
+    shown = {k: v for k, v in vars(options).items() if k not in ("loop", "folder", "json")}
     return {
         "options": shown,
         **facts,
@@ -278,6 +270,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--loop", choices=LOOPS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
+    add_json(parser)
     return parser.parse_args()
 
 

@@ -1,6 +1,7 @@
 """Exact k nearest neighbours: rrnet against scikit-learn's brute force, in one run.
 
     python benchmarks/knn.py [--nodes 20000] [--dim 512] [--k 20] [--metric cosine|l2]
+        [--json PATH]
 
 Writes one JSON object: seconds of both, their ratio, how many neighbours they share, and the peak
 memory of the process after ours. ``--alone`` leaves the peer out (60,000 nodes need no peer).
@@ -9,12 +10,12 @@ memory of the process after ours. ``--alone`` leaves the peer out (60,000 nodes 
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import time
 
 import numpy as np
 import torch
+from shared.report import add_json, emit
 
 from rrnet_cli.graphs.knn import nearest_neighbours
 
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=20)
     parser.add_argument("--metric", choices=["cosine", "l2"], default="cosine")
     parser.add_argument("--alone", action="store_true")
+    add_json(parser)
     options = parser.parse_args()
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(options.nodes, options.dim, generator=generator)
@@ -60,7 +62,7 @@ def main() -> None:
         record["ratio"] = round(seconds / float(str(record["seconds"])), 2)
         same = np.sort(ours.index, axis=1) == np.sort(theirs, axis=1)
         record["shared_rows"] = float(same.all(axis=1).mean())
-    print(json.dumps(record))
+    emit(record, options)
 
 
 if __name__ == "__main__":

@@ -1,33 +1,40 @@
-"""One training step of RR-Net by every engine, against the same model with concatenations built.
+"""One training step of RR-Net by every engine, against plain DGL and plain PyTorch Geometric.
 
 All run the five units of Sec. IV-B with the same parameters on the same generated graph, each in a
-process of its own, in turn; their first losses must agree. The peer is plain DGL and PyTorch,
-eqs. (1)-(8) as they stand: `apply_edges` concatenates.
+process of its own, in turn, for some rounds; their first losses must agree to 1e-5. The peers are
+`shared.naive`: eqs. (1)-(8) as they stand, all concatenations built, those of raw attributes before
+the clock starts. One that is not installed is left out and named (extra `bench`).
 
-    python benchmarks/train_step.py [--size cifar100|filmtrust] [--scale 1.0] [--steps 3]
-        [--only fused dgl naive]
+    python benchmarks/train_step.py [--size cifar100|filmtrust] [--scale 0.1 0.3 1] [--steps 3]
+        [--rounds 1] [--only fused dgl naive_dgl naive_pyg] [--json PATH]
 
 `cifar100` is 60,000 x 512 and 100 x 300 nodes, 1.2 M intra- and 0.9 M inter-edges; `filmtrust` is
 1,508 x 128 users and 2,071 x 128 items, every user with every item (3.1 M edges), and 1,853 links.
-`--scale` takes that part of the instances or users. Of each, the JSON on stdout has the median
-seconds of a step by the clock, its processor seconds, and the peak memory of the process; then the
-ratios of the peer (or else the plain engine) to each engine.
+`--scale` takes that part of the instances or users; with several, growth with the edges is fitted.
+
+Of each, the record has the median seconds of a step by the clock, its processor seconds, and the
+peak memory of the process, each the median over rounds; ratios are medians of the rounds' own. The
+limit (`shared.limit`) is measured by a process in every round too. At full size the naive peers
+take 10 GiB: leave as much free.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import subprocess
+import importlib.util
+import statistics
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from shared import limit
+from shared.report import GIB, add_json, answer, emit, in_process, peak_gib, rounded, timed
+
 UNITS = ("intra", "inter", "intra", "inter", "inter")
-ENDS = {"left": ("left", "left"), "right": ("right", "right"), "inter": ("left", "right")}
-RUNS = ("fused", "dgl", "naive")
+ENGINES = ("fused", "dgl")
+PEERS = {"naive_dgl": "dgl", "naive_pyg": "torch_geometric"}
+RUNS = (*ENGINES, *PEERS)
 LABELS, K_INTRA, K_INTER, K_TEXT = 100, 20, 15, 3
 USERS, ITEMS, LINKS = 1508, 2071, 1853
 LOSSES_AGREE = 1e-5
@@ -79,151 +86,203 @@ def rrnet(graph: Any, feats: dict[str, Any], engine: str) -> tuple[Any, Any]:
     return RRNet(Shape.of(inputs), UNITS, engine=engines.choose(engine)), inputs
 
 
-def naive_network(net: Any) -> Any:
-    """The peer's modules, plain MLPs by name, with the parameters of an RR-Net."""
-    from torch import nn
-
-    def linear(source: Any) -> nn.Linear:
-        made = nn.Linear(*reversed(source.weight.shape), bias=source.bias is not None)
-        made.load_state_dict(source.state_dict())
-        return made
-
-    def mlp(source: Any) -> nn.Sequential:
-        return nn.Sequential(linear(source.first), nn.ReLU(), linear(source.head.linear))
-
-    found = nn.ModuleDict({"decoder": mlp(net.decoder)})
-    found.update({f"node {side}": mlp(source) for side, source in net.node_encoder.items()})
-    found.update({f"edge {name}": mlp(source) for name, source in net.edge_encoder.items()})
-    for i, unit in enumerate(net.units):
-        for name, layer in unit.items():
-            found[f"{i} edge {name}"] = mlp(layer.edge)
-            if name == "inter":
-                found[f"{i} kernel"] = linear(layer.kernel)
-                found[f"{i} node left"] = mlp(layer.left.mlp)
-                found[f"{i} node right"] = mlp(layer.right.mlp)
-            else:
-                found[f"{i} node {name}"] = mlp(layer.node.mlp)
-    return found
+def sizes_of(graph: Any, feats: dict[str, Any]) -> limit.Sizes:
+    """What the limit is counted from."""
+    return limit.Sizes(
+        nodes={side: len(value) for side, value in feats.items()},
+        widths={side: value.shape[1] for side, value in feats.items()},
+        edges={name: graph.num_edges(name) for name in graph.etypes},
+        units=UNITS,
+    )
 
 
-def naive_forward(net: Any, graph: Any, feats: dict[str, Any]) -> Any:
-    """Eqs. (1)-(8) with every concatenation built; (num_inter_edges,) logits."""
-    import dgl.function as fn
-    import torch
+def forward_of(which: str, graph: Any, feats: dict[str, Any]) -> tuple[Any, Callable[[], Any]]:
+    """The parameters of a run, and its forward pass."""
+    from shared import naive
 
-    slices = {name: graph[name] for name in graph.etypes}
-
-    def pair(name: str, nodes: dict[str, Any]) -> Any:
-        part, (a, b) = slices[name], ENDS[name]
-        with part.local_scope():
-            part.srcnodes[a].data["x"] = nodes[a]
-            part.dstnodes[b].data["y"] = nodes[b]
-            part.apply_edges(lambda e: {"z": torch.cat([e.src["x"], e.dst["y"]], dim=1)})
-            return part.edata["z"]
-
-    def mean(name: str, edge_feat: Any, reverse: bool = False) -> Any:
-        part = slices[name].reverse() if reverse else slices[name]
-        with part.local_scope():
-            part.edata["e"] = edge_feat
-            part.update_all(fn.copy_e("e", "m"), fn.mean("m", "v"))
-            return part.dstdata["v"]
-
-    nodes = {side: net[f"node {side}"](value) for side, value in feats.items()}
-    edges = {name: net[f"edge {name}"](pair(name, feats)) for name in slices}
-    for i, unit in enumerate(UNITS):
-        if unit == "intra":
-            for name in [side for side in ("left", "right") if side in slices]:
-                both = torch.cat([pair(name, nodes), edges[name]], dim=1)
-                edges[name] = net[f"{i} edge {name}"](both)
-                around = torch.cat([mean(name, edges[name]), nodes[name]], dim=1)
-                nodes[name] = net[f"{i} node {name}"](around)
-            continue
-        kernel = net[f"{i} kernel"](pair("inter", nodes))
-        edges["inter"] = net[f"{i} edge inter"](torch.cat([kernel, edges["inter"]], dim=1))
-        for side, reverse in (("left", True), ("right", False)):
-            around = torch.cat([mean("inter", edges["inter"], reverse), nodes[side]], dim=1)
-            nodes[side] = net[f"{i} node {side}"](around)
-    return net["decoder"](edges["inter"]).squeeze(1)
+    if which in ENGINES:
+        net, inputs = rrnet(graph, feats, which)
+        return net, lambda: net(inputs)
+    net = naive.naive_network(rrnet(graph, feats, "dgl")[0])
+    build = naive.with_dgl if which == "naive_dgl" else naive.with_pyg
+    return net, build(net, UNITS, graph, feats)
 
 
-def step_of(which: str, size: str, scale: float) -> Callable[[], float]:
-    """A function that does one forward and backward pass and returns the loss."""
+def run_steps(which: str, size: str, scale: float, steps: int) -> dict[str, Any]:
+    """Steps of one engine or peer, in this process."""
+    from rrnet_cli import runtime
+
+    # The allocator is tuned by `rrnet`, so for the engines alone; threads are the same for all.
+    runtime.prepare() if which in ENGINES else runtime.limit_threads()
     import torch
     from torch.nn import functional
 
     graph, feats = make_inputs(size, scale)
+    sizes = sizes_of(graph, feats)
     target = (torch.rand(graph.num_edges("inter")) < 1 / K_INTER).float()
-    if which == "naive":
-        net = naive_network(rrnet(graph, feats, "dgl")[0])
-    else:
-        net, inputs = rrnet(graph, feats, which)
+    net, forward = forward_of(which, graph, feats)
 
     def step() -> float:
         net.zero_grad()
-        logits = naive_forward(net, graph, feats) if which == "naive" else net(inputs)
-        loss = functional.binary_cross_entropy_with_logits(logits, target)
+        loss = functional.binary_cross_entropy_with_logits(forward(), target)
         loss.backward()
         return float(loss)
 
-    return step
-
-
-def child(which: str, size: str, scale: float, steps: int) -> None:
-    if which != "naive":
-        from rrnet_cli import runtime
-
-        runtime.prepare()
-    step = step_of(which, size, scale)
+    before = peak_gib()
     loss = step()
     clock, processor = [], []
     for _ in range(steps):
-        start = time.perf_counter(), time.process_time()
-        step()
-        clock.append(time.perf_counter() - start[0])
-        processor.append(time.process_time() - start[1])
-    found = {
-        "seconds": sorted(clock)[steps // 2],
-        "cpu_seconds": sorted(processor)[steps // 2],
-        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "loss": loss,
-    }
-    print(json.dumps(found))
-
-
-def ratios(result: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    """The last run against each other one."""
-    *others, peer = result
+        start = time.process_time()
+        clock.append(timed(step))
+        processor.append(time.process_time() - start)
     return {
-        f"{peer}_over_{other}": {
-            key: result[peer][key] / result[other][key]
-            for key in ("seconds", "cpu_seconds", "peak_gib")
-        }
-        for other in others
+        "seconds": statistics.median(clock),
+        "cpu_seconds": statistics.median(processor),
+        "peak_gib": peak_gib(),
+        "peak_gib_before": before,
+        "loss": loss,
+        "threads": torch.get_num_threads(),
+        "edges": sizes.num_edges,
+        "state_bytes": limit.step_bytes(sizes),
+        "flops": limit.step_flops(sizes),
     }
+
+
+def measure_rates() -> dict[str, Any]:
+    """Bytes read and written a second by a copy, and operations a second by sgemm: the best."""
+    from rrnet_cli import runtime
+
+    runtime.prepare()
+    import torch
+
+    source, matrix = torch.rand(GIB // 8), torch.rand(4096, 4096)
+    copy, product = torch.empty_like(source), torch.empty_like(matrix)
+    moved, operations = 2 * source.numel() * source.element_size(), 2 * len(matrix) ** 3
+    return {
+        "copy_bytes_per_second": moved / min(timed(lambda: copy.copy_(source)) for _ in range(9)),
+        "sgemm_flops_per_second": operations
+        / min(timed(lambda: torch.mm(matrix, matrix, out=product)) for _ in range(5)),
+    }
+
+
+def median_of(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Value by value; what is the same in all stays what it is."""
+    return {
+        key: value
+        if all(record[key] == value for record in records)
+        else statistics.median(record[key] for record in records)
+        for key, value in records[0].items()
+    }
+
+
+def check_losses(found: dict[str, dict[str, Any]]) -> None:
+    """End the benchmark if its runs did not compute the same."""
+    losses = {which: record["loss"] for which, record in found.items()}
+    first, *others = losses.values()
+    if not all(abs(other - first) <= LOSSES_AGREE * abs(first) for other in others):
+        sys.exit(f"the losses do not agree: {losses}")
+
+
+def summary(rounds: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Medians of one size over rounds, the ratios to each engine, and the distance to the limit."""
+    found: dict[str, Any] = {which: median_of([r[which] for r in rounds]) for which in rounds[0]}
+    runs = [which for which in found if which != "rates"]
+    for engine in [which for which in runs if which in ENGINES]:
+        for other in [which for which in runs if which != engine]:
+            found[f"{other}_over_{engine}"] = {
+                key: statistics.median(r[other][key] / r[engine][key] for r in rounds)
+                for key in ("seconds", "cpu_seconds", "peak_gib")
+            }
+    counted = found[runs[0]]
+    by_copy = [counted["state_bytes"] / r["rates"]["copy_bytes_per_second"] for r in rounds]
+    by_sgemm = [counted["flops"] / r["rates"]["sgemm_flops_per_second"] for r in rounds]
+    least = [max(pair) for pair in zip(by_copy, by_sgemm, strict=True)]
+    found["limit"] = {
+        "seconds": statistics.median(least),
+        "copy_seconds": statistics.median(by_copy),
+        "sgemm_seconds": statistics.median(by_sgemm),
+    }
+    for which in runs:
+        shares = [r[which]["seconds"] / one for r, one in zip(rounds, least, strict=True)]
+        found[which]["over_limit"] = statistics.median(shares)
+    return found
+
+
+def flat_keys(size: str, by_scale: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """The figures of `bench.json`, under its names: the fastest engine's, at the largest size."""
+    largest = list(by_scale.values())[-1]
+    engines = [which for which in ENGINES if which in largest]
+    if not engines:
+        return {}
+    best = min(engines, key=lambda which: largest[which]["seconds"])
+    against = {
+        peer: ratio for peer in PEERS if (ratio := largest.get(f"{peer}_over_{best}")) is not None
+    }
+    name = "step_vs_{}" if size == "cifar100" else "step_filmtrust_vs_{}"
+    keys = {name.format(peer): ratio["seconds"] for peer, ratio in against.items()}
+    if size != "cifar100":
+        return keys
+    if against:  # the leaner peer counts
+        keys["step_memory_ratio"] = min(ratio["peak_gib"] for ratio in against.values())
+    keys["step_vs_bandwidth_limit"] = largest[best]["over_limit"]
+    if len(by_scale) > 1:
+        keys["growth_exponent"] = exponent(best, by_scale)
+    return keys
+
+
+def exponent(which: str, by_scale: dict[str, dict[str, Any]]) -> float:
+    """Of time against edges, over the sizes."""
+    records = [found[which] for found in by_scale.values()]
+    return limit.growth_exponent(
+        [record["edges"] for record in records], [record["seconds"] for record in records]
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", choices=["cifar100", "filmtrust"], default="cifar100")
-    parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=RUNS, default=RUNS)
-    parser.add_argument("--child", choices=RUNS)
-    options = parser.parse_args()
+    options = parse()
     if options.child:
-        child(options.child, options.size, options.scale, options.steps)
+        answer(
+            measure_rates()
+            if options.child == "rates"
+            else run_steps(options.child, options.size, options.scale[0], options.steps)
+        )
         return
-    result = {}
-    for which in [run for run in RUNS if run in options.only]:
-        command = [sys.executable, __file__, "--child", which, "--size", options.size]
-        command += ["--scale", str(options.scale), "--steps", str(options.steps)]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        result[which] = json.loads(done.stdout.splitlines()[-1])
-    losses = [found["loss"] for found in result.values()]
-    if max(losses) - min(losses) > LOSSES_AGREE * abs(losses[0]):
-        sys.exit(f"the losses do not agree: {losses}")
-    head = {"size": options.size, "scale": options.scale}
-    print(json.dumps(head | result | ratios(result), indent=2))
+    missing = [
+        peer
+        for peer, package in PEERS.items()
+        if peer in options.only and importlib.util.find_spec(package) is None
+    ]
+    if missing:
+        sys.stderr.write(f"not installed: {', '.join(missing)} (pip install 'rrnet[bench]')\n")
+    runs = [run for run in RUNS if run in options.only and run not in missing]
+    scales = sorted(set(options.scale))
+    rounds: dict[float, list[dict[str, dict[str, Any]]]] = {scale: [] for scale in scales}
+    for _ in range(options.rounds):
+        for scale in scales:
+            words = ["--size", options.size, "--scale", str(scale), "--steps", str(options.steps)]
+            found = {run: in_process(__file__, "--child", run, *words) for run in runs}
+            check_losses(found)
+            found["rates"] = in_process(__file__, "--child", "rates")
+            rounds[scale].append(found)
+    by_scale = {f"{scale:g}": summary(done) for scale, done in rounds.items()}
+    record: dict[str, Any] = flat_keys(options.size, by_scale)
+    record |= {"size": options.size, "rounds": options.rounds, "steps": options.steps}
+    record |= {"not_installed": missing, "scales": by_scale}
+    if len(scales) > 1:
+        record["exponents"] = {run: exponent(run, by_scale) for run in runs}
+    emit(rounded(record), options)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=["cifar100", "filmtrust"], default="cifar100")
+    parser.add_argument("--scale", type=float, nargs="+", default=[1.0])
+    parser.add_argument("--steps", type=int, default=3, help="timed steps a round")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=RUNS, default=RUNS)
+    parser.add_argument("--child", choices=(*RUNS, "rates"), help=argparse.SUPPRESS)
+    add_json(parser)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ from rrnet_cli.evaluation.report import (
     markdown_table,
 )
 
+BENCHMARKS = "benchmarks"
+"""The `kind` of a JSON object that `make bench` keeps beside the rows; it holds none."""
+
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 HEADER = (
@@ -144,17 +147,21 @@ def write_results(path: Path, rows: Sequence[ResultRow]) -> None:
 def read_results(folder: Path) -> list[ResultRow]:
     """Rows of all JSON files of a folder, by data, metric, backbone, preset and date.
 
+    Figures of speed (an object of the kind `BENCHMARKS`) are passed over.
+
     Raises:
-        InputError: No folder, no JSON file in it, or a file that is no list of rows (named).
+        InputError: No folder, no JSON file of rows in it, or one that is no list of them (named).
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}", "give the folder of the kept JSON files")
-    files = sorted(folder.glob("*.json"))
-    if not files:
+    found = [_read_file(file) for file in sorted(folder.glob("*.json"))]
+    kept = [rows for rows in found if rows is not None]
+    if not kept:
         raise InputError(
-            f"there is no JSON file in {folder}", "make one with `rrnet eval --save-results FILE`"
+            f"there is no JSON file of results in {folder}",
+            "make one with `rrnet eval --save-results FILE`",
         )
-    rows = [row for file in files for row in _read_file(file)]
+    rows = [row for rows in kept for row in rows]
     order = [*METRICS]
     return sorted(
         rows,
@@ -192,7 +199,8 @@ def write_text(path: Path, text: str) -> None:
         ) from error
 
 
-def _read_file(file: Path) -> list[ResultRow]:
+def _read_file(file: Path) -> list[ResultRow] | None:
+    """The rows of a file; None if it says that it holds figures of speed."""
     hint = "it must be a list of rows as `rrnet eval --save-results` writes it"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -200,6 +208,8 @@ def _read_file(file: Path) -> list[ResultRow]:
         raise ResourceError(f"cannot read {file}: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{file} is no JSON: {error}", hint) from error
+    if isinstance(content, dict) and content.get("kind") == BENCHMARKS:
+        return None
     if not isinstance(content, list):
         raise InputError(f"{file} holds no list of rows", hint)
     rows = []

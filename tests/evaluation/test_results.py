@@ -135,6 +135,17 @@ def test_a_broken_file_is_named(tmp_path, content, complaint):
     assert "broken.json" in caught.value.message
 
 
+def test_figures_of_speed_are_passed_over(tmp_path):
+    (tmp_path / "bench.json").write_text(json.dumps({"kind": "benchmarks", "help_seconds": 0.2}))
+    with pytest.raises(InputError, match="no JSON file of results"):
+        results.read_results(tmp_path)
+    (tmp_path / "esc10.json").write_text(json.dumps([ROW]))
+    assert results.read_results(tmp_path) == [results.ResultRow(**ROW)]
+    (tmp_path / "bench.json").write_text(json.dumps({"kind": "other"}))
+    with pytest.raises(InputError, match=r"bench\.json holds no list"):
+        results.read_results(tmp_path)
+
+
 def test_nothing_to_read(tmp_path):
     with pytest.raises(InputError, match="no JSON file"):
         results.read_results(tmp_path)
