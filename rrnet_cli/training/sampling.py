@@ -11,9 +11,10 @@ An edge is in the subgraph also where only its other end drew it. It would bias 
 seed's edge reaches its label for certain), so it has no part in it. What the MLPs make of an
 unbiased mean is as biased as they are curved.
 
-Nodes that only the last hop reached draw nothing: theirs is the mean of what others drew. The
-answer on a seed's edge depends on nodes as far away as the stack has units, so with as many hops
-as units these are encoded and nothing else of theirs is read.
+Nodes that only the last hop reached draw nothing: theirs is the mean of what others drew, and zero
+over intra-edges, which the node that receives them draws. The answer on a seed's edge depends on
+nodes as far away as the stack has units, and on the farthest by their own attributes alone: with
+as many hops as units no such mean is read.
 """
 
 from __future__ import annotations
