@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from rrnet_cli.base_settings import Settings
 
@@ -173,7 +173,9 @@ class GraphSettings(Settings):
 class TrainSettings(Settings):
     """Stage `train` (paper Sec. III-C, III-D). The defaults are the `paper` preset."""
 
-    later: ClassVar = frozenset({"attributes", "refit_prior", "refits", "votes", "views"})
+    later: ClassVar = frozenset(
+        {"attributes", "refit_prior", "refits", "votes", "views", "batch_size", "fanout"}
+    )
     retired: ClassVar = {"edge_weight": False, "residual": False, "dropout": 0.0}
 
     preset: Literal["paper", "plus"] = "paper"
@@ -226,11 +228,31 @@ class TrainSettings(Settings):
     mask_rate: float = Field(0.5, gt=0, le=1, description="Fitted instances masked an epoch.")
     objective: Literal["bce", "softmax"] = "bce"
     clip_norm: float | None = Field(10.0, gt=0, description="Gradient norm is clipped here.")
+    batch_size: Positive | None = Field(
+        None, description="Supervising instances (or users) a step; unset: one step on all."
+    )
+    fanout: tuple[int, ...] = Field(
+        (), validate_default=True, description="Edges drawn a node, for each hop from a batch."
+    )
 
     @field_validator("units", mode="before")
     @classmethod
     def _none_is_an_empty_stack(cls, value: object) -> object:
         return () if value == "none" or value in (["none"], ("none",)) else value
+
+    @field_validator("fanout", mode="before")
+    @classmethod
+    def _one_hop_is_a_number(cls, value: object) -> object:
+        return (value,) if isinstance(value, int) else value
+
+    @field_validator("fanout")
+    @classmethod
+    def _goes_with_the_batch_size(cls, value: tuple[int, ...], info: ValidationInfo) -> object:
+        if any(count < 1 and count != -1 for count in value):
+            raise ValueError("each hop draws at least one edge, or -1 for all")
+        if "batch_size" in info.data and bool(value) == (info.data["batch_size"] is None):
+            raise ValueError("batch_size and fanout go together, neither without the other")
+        return value
 
 
 PLUS: dict[str, object] = {

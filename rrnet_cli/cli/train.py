@@ -27,7 +27,17 @@ def train(
     momentum: Annotated[float | None, typer.Option(help="Momentum of SGD. [0.9]")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Weight decay. [preset]")] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Steps on the full graph at most. [recipe or preset]")
+        int | None, typer.Option(help="Epochs at most: steps on the full graph. [recipe or preset]")
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Instances (or users) a step, on a sampled subgraph. [the full graph]"),
+    ] = None,
+    fanout: Annotated[
+        str | None,
+        typer.Option(
+            help="With --batch-size: edges drawn a node, hop by hop, e.g. 10,10; -1: all."
+        ),
     ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without gain. [preset]")
@@ -73,6 +83,8 @@ def train(
             "momentum": momentum,
             "weight_decay": weight_decay,
             "epochs": epochs,
+            "batch_size": batch_size,
+            "fanout": fanout,
             "patience": patience,
             "objective": objective,
             "seed": seed,

@@ -17,9 +17,14 @@ class Relation:
 
     Attributes:
         forward: The edge-type slice, source to destination.
+        source_share: (num_edges, 1) weight of each edge in the mean at its source; None where
+            all edges of a node have the same.
+        target_share: The same at its target.
     """
 
     forward: dgl.DGLGraph
+    source_share: Tensor | None = None
+    target_share: Tensor | None = None
 
     @classmethod
     def of(cls, edges: dgl.DGLGraph) -> Relation:
@@ -36,6 +41,11 @@ class Relation:
         """The same edges for the fused engine."""
         src, dst = self.forward.edges(order="eid")
         return EdgeIndex.of(src, dst, self.forward.num_src_nodes(), self.forward.num_dst_nodes())
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether some mean is not that of all edges alike."""
+        return self.source_share is not None or self.target_share is not None
 
     @property
     def num_edges(self) -> int:
@@ -56,6 +66,8 @@ class Relation:
         Shapes:
             (num_edges, width) -> (num_targets, width).
         """
+        if self.target_share is not None:
+            return dgl.ops.copy_e_sum(self.forward, edge_feat * self.target_share)
         return dgl.ops.copy_e_mean(self.forward, edge_feat)
 
     def mean_to_source(self, edge_feat: Tensor) -> Tensor:
@@ -64,4 +76,6 @@ class Relation:
         Shapes:
             (num_edges, width) -> (num_sources, width).
         """
+        if self.source_share is not None:
+            return dgl.ops.copy_e_sum(self.backward, edge_feat * self.source_share)
         return dgl.ops.copy_e_mean(self.backward, edge_feat)

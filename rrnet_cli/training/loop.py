@@ -1,8 +1,9 @@
-"""Full-graph training of RR-Net with selection on validation and exact resumption."""
+"""Training of RR-Net with selection on validation and exact resumption."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from rrnet_cli.training.draws import Draw, Draws
 from rrnet_cli.training.network import Network
 from rrnet_cli.training.objectives import merit, probabilities, select_metrics, training_loss
 from rrnet_cli.training.problem import Problem
+from rrnet_cli.training.sampling import Batch, batches
 
 if TYPE_CHECKING:
     from rrnet_cli.settings import TrainSettings
@@ -31,7 +33,8 @@ class Progress:
     Attributes:
         epochs: Epochs done.
         history: One row for the untrained network (epoch 0) and one for each epoch: `epoch`,
-            `loss` (before the step; None in row 0), and the select metrics after it.
+            `loss` (before the step, the mean of all steps; None in row 0), and the select metrics
+            after it.
         best: Weights of the best epoch.
     """
 
@@ -70,7 +73,8 @@ def fit(
 ) -> tuple[Network, Progress]:
     """Train on the fitted edges; keep the epoch that is best on the select ones.
 
-    One epoch is one step on the full graph. Epoch 0, the untrained network, may be the best one:
+    One epoch is one step on the full graph or, with a batch size, one on the surroundings of each
+    batch of supervising instances. Epoch 0, the untrained network, may be the best one:
     under `plus` it is the baseline itself.
 
     Args:
@@ -103,7 +107,12 @@ def fit(
     ) as task:
         while not progress.is_exhausted(settings):
             epoch = progress.epochs + 1
-            loss = step(network, problem, optimizer, epoch, draws.of(epoch))
+            whole = _whole(network, problem, draws.of(epoch))
+            losses = [
+                step(network, batch, optimizer, epoch)
+                for batch in _batches(whole, problem.owner, settings)
+            ]
+            loss = sum(losses) / len(losses)
             progress.epochs += 1
             metrics = evaluate(network, problem)
             for name, value in metrics.items():
@@ -130,14 +139,8 @@ def make_optimizer(network: Network, settings: TrainSettings) -> torch.optim.Opt
     )
 
 
-def step(
-    network: Network,
-    problem: Problem,
-    optimizer: torch.optim.Optimizer,
-    epoch: int,
-    drawn: Draw,
-) -> float:
-    """One epoch: forward, backward and update on the full graph; returns the loss.
+def step(network: Network, batch: Batch, optimizer: torch.optim.Optimizer, epoch: int) -> float:
+    """Forward, backward and update; returns the loss.
 
     Raises:
         DivergedError: The loss is not finite; the weights are left as they were.
@@ -145,8 +148,8 @@ def step(
     settings = network.settings
     network.train()
     optimizer.zero_grad(set_to_none=True)
-    logits = network(problem, drawn.known, drawn.prior)
-    loss = training_loss(problem, logits, drawn.supervised, settings.objective, settings.reduction)
+    logits = network.rrnet(batch.inputs)
+    loss = training_loss(batch, logits, settings.objective, settings.reduction)
     value = float(loss)
     _require_finite("training loss", value, epoch, settings)
     loss.backward()
@@ -154,6 +157,19 @@ def step(
         torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
     optimizer.step()
     return value
+
+
+def _whole(network: Network, problem: Problem, drawn: Draw) -> Batch:
+    """The full graph as an epoch shows it."""
+    inputs = network.inputs(problem, drawn.known, drawn.prior)
+    return Batch(inputs, problem.target, drawn.supervised, problem.candidates)
+
+
+def _batches(whole: Batch, owner: Tensor, settings: TrainSettings) -> Iterable[Batch]:
+    """The steps of one epoch."""
+    if settings.batch_size is None:
+        return [whole]
+    return batches(whole, owner, settings.batch_size, settings.fanout)
 
 
 def evaluate(network: Network, problem: Problem) -> dict[str, float]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rrnet_cli.models import engines
-from rrnet_cli.models.rrnet import RRNet, Shape
+from rrnet_cli.models.rrnet import GraphInputs, RRNet, Shape
 from rrnet_cli.training.problem import Problem
 
 if TYPE_CHECKING:
@@ -44,9 +44,13 @@ class Network(nn.Module):
 
     def forward(self, problem: Problem, known: Tensor, prior: Tensor) -> Tensor:
         """Logits (num_inter_edges,) with the targets of `known` edges and their prior shown."""
-        node_feat = dict(self.attributes) if len(self.attributes) else problem.node_feat
-        logits: Tensor = self.rrnet(problem.inputs(self.settings, known, node_feat, prior))
+        logits: Tensor = self.rrnet(self.inputs(problem, known, prior))
         return logits
+
+    def inputs(self, problem: Problem, known: Tensor, prior: Tensor) -> GraphInputs:
+        """What RR-Net reads then; see `Problem.inputs`."""
+        node_feat = dict(self.attributes) if len(self.attributes) else problem.node_feat
+        return problem.inputs(self.settings, known, node_feat, prior)
 
     @torch.no_grad()
     def predict(self, problem: Problem) -> Tensor:

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from rrnet_cli.datasets.base import SELECT
 from rrnet_cli.training.problem import Problem
+from rrnet_cli.training.sampling import Batch
 
 
 def edge_cross_entropy(logits: Tensor, target: Tensor, reduction: str) -> Tensor:
@@ -32,22 +33,20 @@ def candidate_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return -(log_prob * target[answerable]).sum() / answerable.sum().clamp_min(1)
 
 
-def training_loss(
-    problem: Problem, logits: Tensor, supervised: Tensor, objective: str, reduction: str
-) -> Tensor:
+def training_loss(batch: Batch, logits: Tensor, objective: str, reduction: str) -> Tensor:
     """The objective on the supervised edges.
 
     Args:
-        problem: Gives targets and candidates.
+        batch: Gives targets and candidates, and says what is supervised.
         logits: (num_inter_edges,).
-        supervised: (num_inter_edges,) bool.
         objective: `bce` or `softmax` (classification only).
         reduction: For `bce`, `sum` or `mean`.
     """
-    if objective == "softmax" and problem.candidates is not None:
-        rows = problem.candidates[supervised[problem.candidates[:, 0]]]
-        return candidate_cross_entropy(logits[rows], problem.target[rows])
-    return edge_cross_entropy(logits[supervised], problem.target[supervised], reduction)
+    target, supervised = batch.target, batch.supervised
+    if objective == "softmax" and batch.candidates is not None:
+        rows = batch.candidates[supervised[batch.candidates[:, 0]]]
+        return candidate_cross_entropy(logits[rows], target[rows])
+    return edge_cross_entropy(logits[supervised], target[supervised], reduction)
 
 
 def probabilities(problem: Problem, logits: Tensor, objective: str) -> Tensor:

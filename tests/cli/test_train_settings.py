@@ -23,6 +23,8 @@ def graph(recipe: str | None) -> Any:
         [],
         ["units=inter+intra+inter", "lr=3e-05", "patience=null", "prior=residual"],
         ["clip_norm=null", "attributes=none", "mask_rate=0.25", "hidden=3", "seed=7"],
+        ["batch_size=64", "fanout=10+-1"],
+        ["batch_size=64", "fanout=5"],
     ],
 )
 def test_the_options_give_the_settings_again(
@@ -58,3 +60,25 @@ def test_what_is_wrong_in_a_trial_is_said_to_be_of_the_sweep() -> None:
         train_settings(graph(None), trial=["hiden=8", "lr=-1"])
     assert "unknown key `hiden` (the sweep); did you mean `hidden`?" in caught.value.message
     assert "lr: input should be greater than 0, got -1 (the sweep)" in caught.value.message
+
+
+def test_sampled_training_is_in_the_record_only_where_it_is_used() -> None:
+    assert {"batch_size", "fanout"}.isdisjoint(train_settings(graph(None)).recorded())
+    settings = train_settings(graph(None), flags={"batch_size": 8, "fanout": "10,-1"})
+    assert settings.recorded()["fanout"] == [10, -1] and settings.recorded()["batch_size"] == 8
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"fanout": "10,10"}, "fanout: batch_size and fanout go together"),
+        ({"batch_size": 8}, "fanout: batch_size and fanout go together"),
+        ({"batch_size": 8, "fanout": "10,0"}, "fanout: each hop draws at least one edge"),
+        ({"batch_size": 0, "fanout": "10"}, "batch_size: input should be greater than 0"),
+    ],
+    ids=str,
+)
+def test_batches_and_hops_that_make_no_sense(flags: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        train_settings(graph(None), flags=flags)
+    assert caught.value.message.startswith(said)

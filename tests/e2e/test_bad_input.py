@@ -206,6 +206,7 @@ def test_a_fold_that_is_not_there(invoke: Invoke, tmp_path: Path) -> None:
         (("train", "--units", "intra,outer"), "outer"),
         (("train", "--lr", "nan"), "lr"),
         (("train", "--set", "hiden=3"), "hidden"),
+        (("train", "--fanout", "10,10"), "batch_size and fanout go together"),
         (("eval", "--split", "train"), "train"),
         (("train", "--device", "cuda"), "cuda"),
     ],

@@ -17,17 +17,21 @@ from tests.layouts import write_filmtrust
 pytestmark = pytest.mark.filterwarnings("ignore")  # as in a process of its own
 
 Invoke = Callable[..., Result]
-PRESETS = ("paper", "plus")
+TRAININGS = {
+    "paper": ("--preset", "paper"),
+    "plus": ("--preset", "plus"),
+    "sampled": ("--preset", "plus", "--batch-size", "20", "--fanout", "3,3"),
+}
 
 
 def stages(invoke: Invoke, store: Path, extract: tuple[str | Path, ...], *graph: str) -> None:
-    """Extract, build the graph, and train and judge both presets."""
+    """Extract, build the graph, and train and judge both presets, and samples."""
     words = ("--quiet", "--artifacts", store)
     for stage in (
         extract,
         ("build-graph", *graph),
-        *(("train", "--preset", preset, "--epochs", "4", "--name", preset) for preset in PRESETS),
-        *(("eval", preset, "--resamples", "50", "--name", preset) for preset in PRESETS),
+        *(("train", *how, "--epochs", "4", "--name", name) for name, how in TRAININGS.items()),
+        *(("eval", name, "--resamples", "50", "--name", name) for name in TRAININGS),
     ):
         result = invoke(*words, *stage)
         assert result.code == 0, result.err
@@ -77,7 +81,7 @@ def test_permuted_ratings(invoke: Invoke, tmp_path: Path, role: str) -> None:
     stages(invoke, after, extract, *graph)
 
     columns = ["user", "item", "prediction"]
-    same = [predictions(after, p, columns) == predictions(before, p, columns) for p in PRESETS]
+    same = [predictions(after, p, columns) == predictions(before, p, columns) for p in TRAININGS]
     if role == "test":
         assert fitted(after) == fitted(before) and all(same)
     else:
@@ -113,6 +117,6 @@ def test_permuted_test_labels(invoke: Invoke, tmp_path: Path, vectors: Path) -> 
     stages(invoke, after, extract, "--k-intra", "3")
 
     assert fitted(after) == fitted(before)
-    for preset in PRESETS:
+    for preset in TRAININGS:
         columns = ["id", "rrnet"]
         assert predictions(after, preset, columns) == predictions(before, preset, columns)

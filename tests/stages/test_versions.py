@@ -42,7 +42,7 @@ def other(annotation: Any, value: Any) -> Any:
     if typing.get_origin(annotation) is typing.Annotated:
         return other(options[0], value)
     if typing.get_origin(annotation) is tuple:
-        return value[:1]
+        return (value or (1, 2))[:1]
     changed = {bool: lambda: not value, int: lambda: (value or 0) + 1, str: lambda: f"{value}x"}
     return changed[annotation]() if annotation in changed else (value or 0.25) / 2
 

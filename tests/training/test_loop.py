@@ -23,6 +23,20 @@ CASES = {
     "plus": (classification, {**PLUS_SMALL, "objective": "softmax"}),
     "rating": (rating, {"units": ("inter", "inter")}),
     "rating plus": (rating, {**PLUS_SMALL, "units": ("inter", "inter"), "refit_prior": False}),
+    "sampled": (
+        classification,
+        {**PLUS_SMALL, "objective": "softmax", "batch_size": 10, "fanout": (2, 2)},
+    ),
+    "rating sampled": (
+        rating,
+        {
+            **PLUS_SMALL,
+            "units": ("inter", "inter"),
+            "refit_prior": False,
+            "batch_size": 7,
+            "fanout": (3, 3),
+        },
+    ),
 }
 RESUMED = {
     **CASES,

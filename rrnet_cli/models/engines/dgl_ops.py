@@ -40,13 +40,18 @@ class DGLEngine:
         """See `Engine`."""
         total = relation.gather_add(*ends) + mlp.first.block(mlp.last, edge_feat)
         edge_feat = mlp.head(total)
-        return edge_feat, {
-            end: relation.mean_to_target(edge_feat)
-            if end == TARGET
-            else relation.mean_to_source(edge_feat)
-            for end in means
-        }
+        return edge_feat, take_means(relation, edge_feat, means)
 
     def decode(self, mlp: MLP, edge_feat: Tensor) -> Tensor:
         """See `Engine`."""
         return mlp(edge_feat).squeeze(1)
+
+
+def take_means(relation: Relation, edge_feat: Tensor, means: Sequence[End]) -> Mapping[End, Tensor]:
+    """Means of edge attributes (num_edges, hidden) at the ends that are asked for."""
+    return {
+        end: relation.mean_to_target(edge_feat)
+        if end == TARGET
+        else relation.mean_to_source(edge_feat)
+        for end in means
+    }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rrnet_cli.models.engines.base import SOURCE, TARGET, End, Endpoints
-from rrnet_cli.models.engines.dgl_ops import DGLEngine
+from rrnet_cli.models.engines.dgl_ops import DGLEngine, take_means
 from rrnet_cli.models.engines.functions import Decoder, EdgeLayer, Form
 
 if TYPE_CHECKING:
@@ -51,9 +51,11 @@ class FusedEngine:
         """See `Engine`."""
         if not _known(edge_feat):
             return _PLAIN.edge_layer(relation, ends, mlp, edge_feat, means)
-        form = Form(relation.index, tuple(means))
+        form = Form(relation.index, () if relation.is_weighted else tuple(means))
         weights = _parameters(mlp, mlp.last)
         out, sent, received = _edge_layer(form, *ends, edge_feat, *weights)
+        if relation.is_weighted:  # the kernels weigh all edges of a node alike
+            return out, take_means(relation, out, means)
         return out, {end: {SOURCE: sent, TARGET: received}[end] for end in means}
 
     def decode(self, mlp: MLP, edge_feat: Tensor) -> Tensor:

@@ -38,6 +38,13 @@ def complete(num_sources: int, num_targets: int, by_source: bool) -> Relation:
     return relation(src.tolist(), dst.tolist(), num_sources, num_targets)
 
 
+def unequal() -> Relation:
+    """Edges with weights in the means at their sources, some of them nothing."""
+    plain = some("target")
+    share = torch.rand(plain.num_edges, 1, generator=torch.Generator().manual_seed(1)) - 0.3
+    return Relation(plain.forward, share.clamp_min(0.0))
+
+
 RELATIONS = {
     "by source": lambda: some("source"),
     "by target": lambda: some("target"),
@@ -48,4 +55,5 @@ RELATIONS = {
     "complete by target": lambda: complete(19, 13, False),
     "one target": lambda: complete(140, 1, True),
     "one source": lambda: complete(1, 140, False),
+    "of unequal shares": unequal,
 }

@@ -1,0 +1,83 @@
+"""A step on a sample: what it costs as the graph grows.
+
+    python benchmarks/sampling.py [--nodes 60000 600000 3000000] [--batch 1024] [--fanout 10,5]
+
+Writes one JSON object a graph: random neighbours (10 a node) and candidates (10 of 100 labels),
+128 numbers a node, units inter, intra, inter of width 16. Nodes and edges of the subgraphs, and
+processor seconds of sampling and of a forward and backward pass, are means of 3 steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import time
+
+import dgl
+import torch
+
+from rrnet_cli.models import engines
+from rrnet_cli.models.relation import Relation
+from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs, RRNet, Shape
+from rrnet_cli.training.objectives import training_loss
+from rrnet_cli.training.sampling import Batch, batches
+
+NEIGHBOURS, CANDIDATES, LABELS, WIDTH, STEPS = 10, 10, 100, 128, 3
+
+
+def made(nodes: int) -> tuple[Batch, torch.Tensor]:
+    """The full graph, edges in the order of their targets, and the owner of each inter-edge."""
+    torch.manual_seed(0)
+    ends = torch.randint(nodes, (nodes * NEIGHBOURS,)), torch.arange(nodes * NEIGHBOURS) % nodes
+    intra = dgl.heterograph({(LEFT, LEFT, LEFT): (ends[0], ends[1].sort().values)}, {LEFT: nodes})
+    owner = torch.arange(nodes * CANDIDATES) % nodes
+    label = torch.randint(LABELS, owner.shape).sort().values
+    inter = dgl.heterograph({(LEFT, INTER, RIGHT): (owner, label)}, {LEFT: nodes, RIGHT: LABELS})
+    inputs = GraphInputs(
+        {LEFT: Relation.of(intra), INTER: Relation.of(inter)},
+        {LEFT: torch.randn(nodes, WIDTH), RIGHT: torch.randn(LABELS, WIDTH)},
+    )
+    every = torch.ones(len(owner), dtype=torch.bool)
+    return Batch(inputs, torch.rand(len(owner)), every, None), owner
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nodes", type=int, nargs="+", default=[60_000, 600_000, 3_000_000])
+    parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--fanout", default="10,5")
+    options = parser.parse_args()
+    fanout = [int(count) for count in options.fanout.split(",")]
+    for nodes in options.nodes:
+        whole, owner = made(nodes)
+        units = ("inter", "intra", "inter")
+        network = RRNet(Shape.of(whole.inputs), units, engine=engines.choose())
+        parts = batches(whole, owner, options.batch, fanout)
+        next(parts)  # DGL sorts its indices when they are first asked for
+        seconds, sizes = [0.0, 0.0], [0, 0]
+        for _ in range(STEPS):
+            start = time.process_time()
+            (batch,) = itertools.islice(parts, 1)
+            sampled = time.process_time()
+            training_loss(batch, network(batch.inputs), "bce", "sum").backward()
+            spent = sampled - start, time.process_time() - sampled
+            seconds = [total + one for total, one in zip(seconds, spent, strict=True)]
+            edges = sum(relation.num_edges for relation in batch.inputs.relations.values())
+            sizes = [sizes[0] + len(batch.inputs.node_feat[LEFT]), sizes[1] + edges]
+        record = {
+            "nodes": nodes,
+            "edges": sum(relation.num_edges for relation in whole.inputs.relations.values()),
+            "batch": options.batch,
+            "fanout": fanout,
+            "threads": torch.get_num_threads(),
+            "sampled_nodes": sizes[0] // STEPS,
+            "sampled_edges": sizes[1] // STEPS,
+            "sample_cpu_seconds": round(seconds[0] / STEPS, 3),
+            "step_cpu_seconds": round(seconds[1] / STEPS, 3),
+        }
+        print(json.dumps(record), flush=True)
+
+
+if __name__ == "__main__":
+    main()

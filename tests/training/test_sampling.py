@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import dgl
+import pytest
+import torch
+from torch import Tensor
+
+from rrnet_cli.models.relation import Relation
+from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT
+from rrnet_cli.settings import TrainSettings
+from rrnet_cli.training.draws import draw
+from rrnet_cli.training.network import Network
+from rrnet_cli.training.objectives import training_loss
+from rrnet_cli.training.problem import Problem
+from rrnet_cli.training.sampling import Batch, batches, sample
+
+from .problems import PLUS_SMALL, classification, held, rating, small
+
+ALL = -1
+
+
+def linked() -> Problem:
+    """Classification with intra-edges on both sides and an answer over several views."""
+    problem = classification(num_labels=8)
+    ends = (torch.tensor([0, 1, 2, 3, 5, 6]), torch.tensor([1, 2, 3, 4, 6, 7]))
+    labels = Relation.of(dgl.heterograph({("text", "intra", "text"): ends}, {"text": 8}))
+    return replace(
+        problem,
+        relations={**problem.relations, RIGHT: labels},
+        views=problem.prior + 0.3 * torch.randn(len(problem.prior)),
+    )
+
+
+PLUS = {**PLUS_SMALL, "units": ("inter", "intra", "inter"), "views": "residual"}
+RATED = {**PLUS_SMALL, "units": ("inter", "inter", "inter"), "reduction": "mean"}
+CASES: dict[str, tuple[Callable[[], Problem], dict[str, object]]] = {
+    "paper": (linked, {}),
+    "plus": (linked, {**PLUS, "objective": "softmax", "votes": True}),
+    "no units": (linked, {**PLUS, "units": ()}),
+    "held": (lambda: held(linked()), {**PLUS, "objective": "softmax", "votes": True}),
+    "rating": (rating, {"units": ("inter", "inter")}),
+    "rating plus": (rating, RATED),
+    "rating degree": (rating, {**RATED, "attributes": "degree"}),
+}
+
+
+def prepared(case: str, engine: str = "auto") -> tuple[Network, Problem, Batch]:
+    """A network whose every parameter matters, and the full graph as an epoch shows it."""
+    make, changes = CASES[case]
+    torch.manual_seed(4)
+    problem, settings = make(), small(**changes)
+    network = Network(problem, settings, engine)
+    for parameter in network.parameters():  # a residual decoder starts at zero
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    drawn = draw(problem, settings)
+    inputs = network.inputs(problem, drawn.known, drawn.prior)
+    return network, problem, Batch(inputs, problem.target, drawn.supervised, problem.candidates)
+
+
+def loss_and_gradient(network: Network, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+    settings = network.settings
+    logits = network.rrnet(batch.inputs)
+    loss = training_loss(batch, logits, settings.objective, settings.reduction)
+    return loss, list(torch.autograd.grad(loss, list(network.parameters()), allow_unused=True))
+
+
+def hops(settings: TrainSettings, count: int = ALL) -> tuple[int, ...]:
+    """As many as there are units, one at least."""
+    return (count,) * max(1, len(settings.units))
+
+
+@pytest.mark.parametrize("engine", ["fused", "dgl"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_batch_of_all_with_all_neighbours_is_the_full_step(case: str, engine: str) -> None:
+    network, problem, whole = prepared(case, engine)
+    (batch,) = batches(whole, problem.owner, 10**6, hops(network.settings))
+    loss, gradient = loss_and_gradient(network, whole)
+    ours, theirs = loss_and_gradient(network, batch)
+    torch.testing.assert_close(ours, loss, rtol=1e-5, atol=0)
+    for sampled, full in zip(theirs, gradient, strict=True):
+        assert (sampled is None) == (full is None)
+        if full is not None:
+            assert (sampled - full).norm() <= 1e-5 * full.norm() + 1e-7
+
+
+def numbered(problem: Problem, whole: Batch, size: int, fanout: tuple[int, ...]) -> list[Batch]:
+    """The batches of an epoch, their targets replaced by the numbers of the edges."""
+    tagged = replace(whole, target=torch.arange(len(problem.target)))
+    return list(batches(tagged, problem.owner, size, fanout))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_small_batches_answer_as_the_full_graph_where_nothing_is_left_out(case: str) -> None:
+    network, problem, whole = prepared(case)
+    logits = network.rrnet(whole.inputs)
+    for batch in numbered(problem, whole, 3, hops(network.settings)):
+        ours = network.rrnet(batch.inputs)[batch.supervised]
+        expected = logits[batch.target[batch.supervised]]
+        torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_hop_too_few_is_seen() -> None:
+    network, problem, whole = prepared("rating")
+    logits = network.rrnet(whole.inputs)[whole.supervised]
+    (batch,) = batches(whole, problem.owner, 10**6, (1, 1))
+    assert not torch.allclose(network.rrnet(batch.inputs)[batch.supervised], logits, atol=1e-3)
+
+
+@pytest.mark.parametrize("case", ["plus", "rating plus"])
+def test_every_supervised_edge_supervises_once_an_epoch(case: str) -> None:
+    network, problem, whole = prepared(case)
+    parts = numbered(problem, whole, 4, (2, 2))
+    seen = torch.cat([part.target[part.supervised] for part in parts])
+    assert len(parts) > 2 and not torch.equal(seen, seen.sort().values)
+    assert torch.equal(seen.sort().values, whole.supervised.nonzero()[:, 0])
+    columns = whole.inputs.edge_inputs[INTER]
+    for part in parts:
+        owners = problem.owner[part.target[part.supervised]].unique()
+        assert len(owners) <= 4
+        theirs = torch.isin(problem.owner, owners).nonzero()[:, 0]
+        assert torch.isin(theirs, part.target).all(), "all inter-edges of a seed are there"
+        assert torch.equal(part.inputs.edge_inputs[INTER], columns[part.target])
+        if part.candidates is not None and problem.candidates is not None:
+            rows = part.target[part.candidates]
+            assert torch.equal(rows[rows[:, 0].argsort()], rows_of(problem.candidates, owners))
+        assert network.rrnet(part.inputs).isfinite().all()
+
+
+def rows_of(candidates: Tensor, owners: Tensor) -> Tensor:
+    rows = candidates[owners]
+    return rows[rows[:, 0].argsort()]
+
+
+def test_means_over_what_a_node_drew_are_unbiased_and_over_what_is_there_are_not() -> None:
+    """Each edge has a fixed value; those of the seeds' edges, always there, are larger."""
+    problem, seeds, runs = linked(), torch.tensor([3, 17, 40]), 1200
+    relations = problem.relations
+    torch.manual_seed(0)
+    values = {name: torch.randn(edges.num_edges, 2) for name, edges in relations.items()}
+    values[INTER][torch.isin(problem.owner, seeds)] += 3.0
+    labels = relations[INTER].forward.out_edges(seeds)[1].unique()
+    neighbours = relations[LEFT].forward.in_edges(seeds)[0].unique()
+    # relation, side, who drew for certain (or did if there at all), which mean
+    checked = [
+        (INTER, RIGHT, labels, Relation.mean_to_target),
+        (INTER, LEFT, neighbours, Relation.mean_to_source),
+        (LEFT, LEFT, seeds, Relation.mean_to_target),
+        (RIGHT, RIGHT, labels, Relation.mean_to_target),
+    ]
+    found: list[list[Tensor]] = [[] for _ in checked]
+    naive = []
+    for _ in range(runs):
+        part = sample(relations, seeds, (ALL, 2))
+        for (name, side, nodes, mean), kept in zip(checked, found, strict=True):
+            place = torch.searchsorted(part.nodes[side], nodes)
+            kept.append(mean(part.relations[name], values[name][part.edges[name]])[place])
+        plain = Relation(part.relations[INTER].forward)
+        place = torch.searchsorted(part.nodes[RIGHT], labels)
+        naive.append(plain.mean_to_target(values[INTER][part.edges[INTER]])[place])
+
+    def deviation(estimates: list[Tensor], full: Tensor) -> float:
+        """The largest, in standard errors; what does not vary must be right."""
+        drawn = torch.stack(estimates).double()
+        error = drawn.std(dim=0) / runs**0.5 + 1e-7
+        return float(((drawn.mean(dim=0) - full).abs() / error).max())
+
+    for (name, _, nodes, mean), kept in zip(checked, found, strict=True):
+        assert deviation(kept, mean(relations[name], values[name])[nodes]) < 4.5, name
+    full = relations[INTER].mean_to_target(values[INTER])[labels]
+    assert deviation(naive, full) > 20
+
+
+def test_a_node_draws_no_more_than_the_fan_out_and_takes_its_mean_over_that() -> None:
+    problem, seeds = rating(num_users=60), torch.tensor([1, 5, 9])
+    inter = problem.relations[INTER]
+    part = sample(problem.relations, seeds, (4, 4))
+    share = part.relations[INTER].target_share
+    assert share is not None
+    received = part.relations[INTER].forward.edges(order="eid")[1]
+    degree = inter.forward.in_degrees(part.nodes[RIGHT])
+    items = torch.isin(part.nodes[RIGHT], inter.forward.out_edges(seeds)[1])
+    drew = torch.bincount(received[share[:, 0] > 0], minlength=len(degree))
+    assert torch.equal(drew[items], degree[items].clamp_max(4)) and degree[items].max() > 4
+    assert (torch.bincount(received, share[:, 0])[items] - 1).abs().max() < 1e-6
+    own = torch.isin(inter.forward.find_edges(part.edges[INTER])[0], seeds).sum()
+    assert len(part.edges[INTER]) <= own + 4 * int(items.sum())
+
+
+def test_samples_depend_on_torch_s_generator_and_not_on_the_number_of_threads() -> None:
+    problem, seeds = classification(num_left=200), torch.arange(0, 200, 2)
+
+    def edges(seed: int, threads: int) -> Tensor:
+        torch.set_num_threads(threads)
+        torch.manual_seed(seed)
+        drawn = sample(problem.relations, seeds, (2, 2)).edges
+        assert torch.get_num_threads() == threads
+        return torch.cat([drawn[LEFT], drawn[INTER]])
+
+    before = torch.get_num_threads()
+    try:
+        first = edges(1, 1)
+        assert torch.equal(edges(1, 1), first) and torch.equal(edges(1, 2), first)
+        assert not torch.equal(edges(2, 1), first)
+    finally:
+        torch.set_num_threads(before)
