@@ -40,7 +40,7 @@ LEAST_NODES = 5000
 TARGET = 0.99
 """Share of the exact neighbours that probes are to find, on the sample that chooses them."""
 
-SAMPLE = 2000
+SAMPLE = 1000
 """Nodes whose exact neighbours are searched: every other one chooses the probes, the rest tell."""
 
 _LISTS_PER_ROOT = 4
