@@ -81,7 +81,8 @@ def nearest_neighbours(
     features, k = prepare(features, k, metric, modality, reporter)
     num_nodes = len(features)
     if k == 0:
-        return no_neighbours(num_nodes)
+        empty = np.empty((num_nodes, 0))
+        return Neighbours(empty.astype(np.int64), empty.astype(np.float32))
     keys = Keys(features, metric)
     index, similarity = torch.empty(num_nodes, k, dtype=torch.int64), torch.empty(num_nodes, k)
     with reporter.task(f"neighbours of {modality}", num_nodes, unit="rows") as task:
@@ -116,12 +117,6 @@ def prepare(
     if k and metric == "cosine" and (zeros := int((features == 0).all(dim=1).sum())):
         reporter.note(f"{modality}: {zeros} zero vectors are given cosine 0 to every node")
     return features, k
-
-
-def no_neighbours(num_nodes: int) -> Neighbours:
-    """What there is where k is 0."""
-    empty = np.empty((num_nodes, 0))
-    return Neighbours(empty.astype(np.int64), empty.astype(np.float32))
 
 
 def check_features(features: Tensor, modality: str) -> None:
