@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "error: $(PYTHON) is not Python 3.11, the only one that DGL 2.1.0 and torch 2.2.1 are pinned for" >&2; exit 1; }
 	@test -x "$(BIN)/python" || { echo "== creating $(VENV)"; "$(PYTHON)" -m venv "$(VENV)"; }
 	@echo "== installing the pinned packages (torch with its CUDA libraries is about 3 GB; some minutes)"
-	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,vectors,peers,bench]'
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,vectors,peers,knn,bench]'
 	@touch "$@"
 	@echo "== ready: $(BIN)/rrnet --help"
 

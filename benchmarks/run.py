@@ -33,7 +33,8 @@ THREE_SIZES = ["--scale", "0.1", "0.3", "1", "--rounds", "2"]
 SCRIPTS: dict[str, tuple[list[str], list[str]]] = {
     "startup.py": ([], ["--rounds", "3"]),
     "store.py": ([], ["--megabytes", "8", "--rounds", "2"]),
-    "knn.py": ([], ["--nodes", "2000", "--dim", "64"]),
+    "knn.py": (["--rounds", "3"], ["--nodes", "2000", "--dim", "64"]),
+    "sampling.py": ([], ["--nodes", "2000", "4000", "--batch", "256"]),
     "train_step.py": (THREE_SIZES, ["--scale", "0.01", "0.02"]),
     "train_step.py --size filmtrust": (["--rounds", "2"], ["--scale", "0.02"]),
     "extract_throughput.py": ([], ["--batch-size", "8", "--steps", "2", "--rounds", "1"]),
@@ -53,7 +54,8 @@ GOALS = {
 """The flat figures and their goals: what a script's record has at its top under these names."""
 
 SHOWN = {
-    *("seconds", "peak_gib", "peak_mib", "over_limit", "exponents", "recall", "sklearn_seconds"),
+    *("seconds", "peak_gib", "peak_mib", "over_limit", "exponents", "recall"),
+    *("epoch_cpu_seconds", "sampled_edges"),
     *("megabytes_per_second", "images_per_second", "overhead_over_bare"),
     *("speedup_over_dataloader", "speedup_over_dataloader_tuned"),
 }

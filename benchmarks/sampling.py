@@ -1,9 +1,11 @@
 """A step on a sample: what it costs as the graph grows.
 
     python benchmarks/sampling.py [--nodes 60000 600000 3000000] [--batch 1024] [--fanout 10,5]
+                                  [--json PATH]
 
-Writes one JSON object a graph: random neighbours (10 a node) and candidates (10 of 100 labels),
-128 numbers a node, units inter, intra, inter of width 16. Nodes and edges of the subgraphs, and
+Writes one JSON object: the graphs, and the b of epoch = a · edges^b over them, an epoch having
+nodes / batch steps. A graph has random neighbours (10 a node) and candidates (10 of 100 labels), 128
+numbers a node, units inter, intra, inter of width 16. Nodes and edges of the subgraphs, and
 processor seconds of sampling and of a forward and backward pass, are means of 3 steps.
 """
 
@@ -11,11 +13,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import time
 
 import dgl
 import torch
+from shared.limit import growth_exponent
+from shared.report import add_json, emit
 
 from rrnet_cli.models import engines
 from rrnet_cli.models.relation import Relation
@@ -47,8 +50,10 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, nargs="+", default=[60_000, 600_000, 3_000_000])
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--fanout", default="10,5")
+    add_json(parser)
     options = parser.parse_args()
     fanout = [int(count) for count in options.fanout.split(",")]
+    sizes = {}
     for nodes in options.nodes:
         whole, owner = made(nodes)
         units = ("inter", "intra", "inter")
@@ -65,18 +70,22 @@ def main() -> None:
             seconds = [total + one for total, one in zip(seconds, spent, strict=True)]
             edges = sum(relation.num_edges for relation in batch.inputs.relations.values())
             sizes = [sizes[0] + len(batch.inputs.node_feat[LEFT]), sizes[1] + edges]
-        record = {
-            "nodes": nodes,
+        sizes[str(nodes)] = {
             "edges": sum(relation.num_edges for relation in whole.inputs.relations.values()),
-            "batch": options.batch,
-            "fanout": fanout,
-            "threads": torch.get_num_threads(),
             "sampled_nodes": sizes[0] // STEPS,
             "sampled_edges": sizes[1] // STEPS,
             "sample_cpu_seconds": round(seconds[0] / STEPS, 3),
             "step_cpu_seconds": round(seconds[1] / STEPS, 3),
+            "epoch_cpu_seconds": round(sum(seconds) / STEPS * nodes / options.batch, 1),
         }
-        print(json.dumps(record), flush=True)
+    record = {"batch": options.batch, "fanout": fanout, "threads": torch.get_num_threads()}
+    exponent = {}
+    if len(sizes) > 1:
+        edges, epochs = zip(
+            *((one["edges"], one["epoch_cpu_seconds"]) for one in sizes.values()), strict=True
+        )
+        exponent = {"growth_exponent": growth_exponent(edges, epochs)}
+    emit(record | exponent | {"sizes": sizes}, options)
 
 
 if __name__ == "__main__":

@@ -226,7 +226,7 @@ def flat_keys(size: str, by_scale: dict[str, dict[str, Any]]) -> dict[str, float
         keys["step_memory_ratio"] = min(ratio["peak_gib"] for ratio in against.values())
     keys["step_vs_bandwidth_limit"] = largest[best]["over_limit"]
     if len(by_scale) > 1:
-        keys["growth_exponent"] = exponent(best, by_scale)
+        keys["full_graph_exponent"] = exponent(best, by_scale)
     return keys
 
 

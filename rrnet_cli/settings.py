@@ -157,9 +157,14 @@ class ExtractSettings(Settings):
 class GraphSettings(Settings):
     """Stage `build-graph` (paper Sec. III-B)."""
 
-    later: ClassVar = frozenset({"shuffle_intra"})
+    later: ClassVar = frozenset({"shuffle_intra", "knn"})
 
     intra: Literal["knn", "links", "none"] = "knn"
+    knn: Literal["exact", "approx", "auto"] = Field(
+        "exact",
+        description="How neighbours are searched; auto is recorded as what it comes to: approx "
+        "where a side with neighbours has more than 50,000 nodes.",
+    )
     k_intra: Positive = Field(10, description="Nearest neighbours of a left node.")
     k_intra_right: int = Field(2, ge=0, description="Nearest neighbours of a right node; 0: none.")
     metric: Literal["cosine", "l2"] = "cosine"

@@ -38,6 +38,13 @@ def build_graph(
     metric: Annotated[
         str | None, typer.Option(help="What is near: cosine or l2. [recipe, else cosine]")
     ] = None,
+    knn: Annotated[
+        str | None,
+        typer.Option(
+            help="How neighbours are searched: exact, approx (needs the extra `knn`), or auto: "
+            "approx where a side has more than 50,000 nodes. [recipe, else exact]"
+        ),
+    ] = None,
     shuffle_intra: Annotated[
         int | None,
         typer.Option(metavar="SEED", help="A control: permute who has which intra-edges. [no]"),
@@ -74,6 +81,7 @@ def build_graph(
             "intra": intra,
             "inter": inter,
             "metric": metric,
+            "knn": knn,
             "shuffle_intra": shuffle_intra,
         },
         section="graph",
@@ -125,6 +133,11 @@ def show_statistics(console: Console, title: str, summary: Mapping[str, Any]) ->
         cells = ["-" if value is None else f"{value:g}" for value in spread]
         table.add_row(key, f"{count:,}", *cells, f"{degrees['isolated']:,}")
     console.print(table)
+    for side, found in summary.get("knn", {}).items():
+        console.print(
+            f"{side}: approximate neighbours, {found['recall']:.1%} of the exact ones of "
+            f"{found['sample']:,} sampled nodes"
+        )
     for key, share in statistics.get("homophily", {}).items():
         if share is not None:
             console.print(f"{key}: {share:.1%} of the edges between fit nodes join equal labels")

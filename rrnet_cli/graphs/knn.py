@@ -7,6 +7,7 @@ of threads. Memory is bounded by the block, time is that of the matrix product.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +28,7 @@ BLOCK_BYTES = 256 * 2**20
 _REFINE_BYTES = 16 * 2**20
 """Size of one piece of candidates in float64: small for the cache, large for the threads."""
 
-_MARGIN = 8
+MARGIN = 8
 """Candidates kept beyond k: float32 rounding near the k-th place cannot cost a neighbour."""
 
 
@@ -77,6 +78,32 @@ def nearest_neighbours(
         InputError: The features are not a matrix, or hold NaN or Inf (names the first row).
     """
     reporter = reporter or SilentReporter()
+    features, k = prepare(features, k, metric, modality, reporter)
+    num_nodes = len(features)
+    if k == 0:
+        empty = np.empty((num_nodes, 0))
+        return Neighbours(empty.astype(np.int64), empty.astype(np.float32))
+    keys = Keys(features, metric)
+    index, similarity = torch.empty(num_nodes, k, dtype=torch.int64), torch.empty(num_nodes, k)
+    with reporter.task(f"neighbours of {modality}", num_nodes, unit="rows") as task:
+        for rows, near, nearness in search_rows(keys, torch.arange(num_nodes), k, block_bytes):
+            index[rows], similarity[rows] = near, nearness
+            task.advance(len(rows))
+    return Neighbours(index.numpy(), similarity.numpy())
+
+
+def prepare(
+    features: Tensor, k: int, metric: Metric, modality: str, reporter: Reporter
+) -> tuple[Tensor, int]:
+    """Check what is to be searched, and note what is particular about it.
+
+    Returns:
+        The features as float32, and `k` clamped to what there is (0: nobody has a neighbour).
+
+    Raises:
+        ConfigError: `k` is below 1.
+        InputError: As `check_features` has it.
+    """
     if k < 1:
         raise ConfigError(f"k of {modality} neighbours must be at least 1, not {k}")
     check_features(features, modality)
@@ -87,12 +114,9 @@ def nearest_neighbours(
             f"{modality}: k = {k} clamped to {max(num_nodes - 1, 0)}, there are {num_nodes} nodes"
         )
         k = max(num_nodes - 1, 0)
-    if k == 0:
-        empty = np.empty((num_nodes, 0))
-        return Neighbours(empty.astype(np.int64), empty.astype(np.float32))
-    if metric == "cosine" and (zeros := int((features == 0).all(dim=1).sum())):
+    if k and metric == "cosine" and (zeros := int((features == 0).all(dim=1).sum())):
         reporter.note(f"{modality}: {zeros} zero vectors are given cosine 0 to every node")
-    return _search(features, k, metric, modality, block_bytes, reporter)
+    return features, k
 
 
 def check_features(features: Tensor, modality: str) -> None:
@@ -113,34 +137,37 @@ def check_features(features: Tensor, modality: str) -> None:
         )
 
 
-def _search(
-    features: Tensor, k: int, metric: Metric, modality: str, block_bytes: int, reporter: Reporter
-) -> Neighbours:
-    num_nodes = len(features)
-    keys = _Keys(features, metric)
-    candidates = min(k + _MARGIN, num_nodes - 1)
-    rows = max(1, min(num_nodes, block_bytes // (4 * num_nodes)))
-    refine_rows = max(1, _REFINE_BYTES // (8 * candidates * features.shape[1]))
-    scores = torch.empty(rows, num_nodes)
-    index = torch.empty(num_nodes, k, dtype=torch.int64)
-    similarity = torch.empty(num_nodes, k)
-    with reporter.task(f"neighbours of {modality}", num_nodes, unit="rows") as task:
-        for start in range(0, num_nodes, rows):
-            block = slice(start, min(start + rows, num_nodes))
-            size = block.stop - start
-            block_scores = keys.score(block, out=scores[:size])
-            block_scores[torch.arange(size), torch.arange(start, block.stop)] = -torch.inf
-            chosen = select_highest(block_scores, candidates)
-            for part in range(0, size, refine_rows):
-                here = slice(start + part, min(start + part + refine_rows, block.stop))
-                near = chosen[part : part + refine_rows]
-                index[here], similarity[here] = keys.nearest(here, near, k)
-            task.advance(size)
-    return Neighbours(index.numpy(), similarity.numpy())
+def search_rows(
+    keys: Keys, rows: Tensor, k: int, block_bytes: int = BLOCK_BYTES
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Search the `k` nearest other nodes of some nodes exactly, a block at a time.
+
+    Args:
+        keys: All nodes.
+        rows: (num_rows,) int64, whose neighbours are wanted.
+        k: From 1 to num_nodes - 1.
+        block_bytes: Bound of one block of scores.
+
+    Yields:
+        Rows of one block (size,), their neighbours (size, k) int64 and similarities float32.
+    """
+    num_nodes = len(keys)
+    candidates = min(k + MARGIN, num_nodes - 1)
+    size = max(1, min(len(rows), block_bytes // (4 * num_nodes)))
+    scores = torch.empty(size, num_nodes)
+    for block in rows.split(size):
+        block_scores = keys.score(block, out=scores[: len(block)])
+        block_scores[torch.arange(len(block)), block] = -torch.inf
+        yield block, *keys.nearest(block, select_highest(block_scores, candidates), k)
 
 
-class _Keys:
-    """Nodes prepared so that one matrix product ranks them: a higher score is nearer."""
+class Keys:
+    """Nodes prepared so that one matrix product ranks them: a higher score is nearer.
+
+    Attributes:
+        points: (num_nodes, dim) float32: of length 1 (or 0) for ``cosine``, centred and scaled for
+            ``l2``, so that products and distances of them order as those of the features do.
+    """
 
     def __init__(self, features: Tensor, metric: Metric) -> None:
         self._features = features
@@ -148,30 +175,44 @@ class _Keys:
         norms = torch.linalg.vector_norm(features, dim=1, dtype=torch.float64)
         self._norms = norms.masked_fill(norms == 0, 1.0)
         if metric == "cosine":
-            self._points = _divide(features, self._norms.unsqueeze(1))
+            self.points = _divide(features, self._norms.unsqueeze(1))
         else:
             # Distances do not change under a shift, and their order not under a scale; centred
             # and scaled, |a|^2 + |b|^2 - 2ab neither cancels nor overflows.
             centred = features.double().sub_(features.mean(dim=0, dtype=torch.float64))
             scale = torch.stack(torch.aminmax(centred)).abs().amax()
-            self._points = centred.div_(scale.clamp_min(torch.finfo(torch.float64).tiny)).float()
-            self._squares = self._points.square().sum(dim=1)
+            self.points = centred.div_(scale.clamp_min(torch.finfo(torch.float64).tiny)).float()
+            self._squares = self.points.square().sum(dim=1)
 
-    def score(self, block: slice, out: Tensor) -> Tensor:
-        """Scores (block rows, num_nodes) float32 into `out`."""
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def score(self, rows: Tensor, out: Tensor) -> Tensor:
+        """Scores (num_rows, num_nodes) float32 into `out`."""
         if self._squares is None:
-            return torch.mm(self._points[block], self._points.T, out=out)
+            return torch.mm(self.points[rows], self.points.T, out=out)
         # -|a - b|^2 without |a|^2, which is the same all along a row.
-        return torch.addmm(-self._squares, self._points[block], self._points.T, alpha=2, out=out)
+        return torch.addmm(-self._squares, self.points[rows], self.points.T, alpha=2, out=out)
 
-    def nearest(self, rows: slice, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def nearest(self, rows: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Measure candidates (ascending ids) in float64 and keep the `k` nearest, nearest first.
 
         Every sum runs over one candidate's own row, so equal vectors get equal bits.
 
+        Args:
+            rows: (num_rows,) int64.
+            candidates: (num_rows, at least k) int64, ascending in a row.
+            k: How many to keep.
+
         Returns:
             Ids (num_rows, k) int64 and similarities (num_rows, k) float32.
         """
+        size = max(1, _REFINE_BYTES // (8 * candidates.shape[1] * self._features.shape[1]))
+        parts = zip(rows.split(size), candidates.split(size), strict=True)
+        index, similarity = zip(*(self._measure(*part, k) for part in parts), strict=True)
+        return torch.cat(index), torch.cat(similarity)
+
+    def _measure(self, rows: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
         here = self._features[rows].double().unsqueeze(1)
         near = self._features[candidates].double()
         if self._squares is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from rrnet_cli.graphs.statistics import graph_statistics
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import GraphSettings
 from rrnet_cli.stages._graph_checks import check_ids, check_instances, check_rows, note_empty_roles
+from rrnet_cli.stages._neighbours import near_edges, settle_knn
 from rrnet_cli.store.reference import Key
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def build_graph(
         InputError: Features, labels or links that break a rule; names column and row.
     """
     source = store.resolve("features", features)
+    settings = settle_knn(settings, source)
     check_settings(settings, source.manifest.summary)
     key = Key(
         kind="graph",
@@ -81,6 +83,8 @@ def build_graph(
             draft.write_table(f"edges/{edge_key(edge_type)}.parquet", table.to_arrow())
         summary = source.manifest.summary
         draft.summary.update({entry: summary.get(entry) for entry in _INHERITED})
+        if made.knn:
+            draft.summary["knn"] = made.knn
         draft.summary["statistics"] = graph_statistics(
             made.num_nodes, edges, labels=made.labels, roles=made.roles
         )
@@ -114,6 +118,11 @@ def check_settings(settings: GraphSettings, summary: Any) -> None:
         raise ConfigError(
             "--shuffle-intra: the graph has no intra-edges to shuffle",
             "Use --intra knn or --intra links.",
+        )
+    if settings.knn == "approx" and settings.intra != "knn":
+        raise ConfigError(
+            "--knn approx: the graph has no nearest neighbours to search",
+            "Use --intra knn, or leave --knn out.",
         )
     if summary["task"] == "rating":
         if settings.intra == "knn":
@@ -151,13 +160,11 @@ class _Graph:
     edges: dict[EdgeType, EdgeTable]
     labels: NDArray[np.int64] | None = None
     roles: NDArray[np.int8] | None = None
+    knn: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def _from_labels(source: Artifact, settings: GraphSettings, reporter: Reporter) -> _Graph:
     """Classification: instances and labels."""
-    # Imported here: a cached graph is found without torch.
-    from rrnet_cli.graphs.knn import nearest_neighbours
-
     left, right = (str(source.manifest.summary[side]) for side in ("left", "right"))
     features = _features(source, left, right)
     logits = source.arrays("prior.safetensors")["logits"]
@@ -172,17 +179,11 @@ def _from_labels(source: Artifact, settings: GraphSettings, reporter: Reporter) 
     num_labels = source.table("labels.parquet").num_rows
     check_rows({"labels": num_labels, f"features of {right}": num_nodes[right]}, logits, 1)
     check_instances(instances["id"], labels, roles, num_labels, reporter)
-    edges: dict[EdgeType, EdgeTable] = {}
-    if settings.intra == "knn":
-        for side, k in ((left, settings.k_intra), (right, settings.k_intra_right)):
-            if k > 0:
-                edges[side, "intra", side] = nearest_neighbours(
-                    features[side], k, metric=settings.metric, modality=side, reporter=reporter
-                ).to_edges()
+    edges, knn = near_edges(settings, features, (left, right), reporter)
     k_inter = num_labels if settings.inter == "all" else settings.k_inter
     candidates = top_candidates(logits, k_inter, reporter)
     edges[left, "inter", right] = candidates.to_edges(labels, roles)
-    return _Graph(num_nodes, edges, labels, roles)
+    return _Graph(num_nodes, edges, labels, roles, knn)
 
 
 def _from_ratings(source: Artifact, settings: GraphSettings, reporter: Reporter) -> _Graph:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-SLOW = ("torch", "dgl", "librosa", "gensim", "sklearn", "matplotlib", "pandas", "numba")
+SLOW = ("torch", "dgl", "librosa", "gensim", "sklearn", "matplotlib", "pandas", "numba", "faiss")
 LIGHT = (*SLOW, "numpy", "pyarrow", "yaml", "scipy", "safetensors")
 
 SCRIPT = """

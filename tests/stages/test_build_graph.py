@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -200,11 +201,64 @@ def test_same_settings_are_cached_and_others_are_not(store: Store) -> None:
         {"metric": "l2"},
         {"intra": "none"},
         {"inter": "all"},
+        {"knn": "approx"},
     ):
         outcome = run(store, GraphSettings(**({"k_intra": 3} | change)))
         assert not outcome.cached
         versions.add(outcome.artifact.ref.version)
-    assert len(versions) == 7
+    assert len(versions) == 8
+
+
+def test_auto_is_recorded_as_what_it_comes_to(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_features(store, label_files(), LABEL_SUMMARY)
+    exact = run(store, GraphSettings(k_intra=3)).artifact.ref
+    assert "knn" not in store.resolve("graph", str(exact)).manifest.params
+    monkeypatch.setattr("rrnet_cli.stages._neighbours.AUTO_NODES", NUM)
+    small = run(store, GraphSettings(k_intra=3, knn="auto"))
+    assert small.cached and small.artifact.ref == exact
+    monkeypatch.setattr("rrnet_cli.stages._neighbours.AUTO_NODES", NUM - 1)
+    large = run(store, GraphSettings(k_intra=3, knn="auto"))
+    assert large.artifact.manifest.params["knn"] == "approx"
+    assert run(store, GraphSettings(k_intra=3, knn="approx")).cached
+    nobody = run(store, GraphSettings(intra="none", knn="auto"))
+    assert "knn" not in nobody.artifact.manifest.params
+
+
+def test_auto_looks_at_both_sides(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More labels than instances; those count only where they have neighbours."""
+    text = np.random.default_rng(1).normal(size=(60, 3)).astype(np.float32)
+    logits = np.random.default_rng(2).normal(size=(NUM, 60)).astype(np.float32)
+    store_features(store, label_files(text=text, logits=logits), LABEL_SUMMARY)
+    monkeypatch.setattr("rrnet_cli.stages._neighbours.AUTO_NODES", 50)
+    for k_right, searched in ((2, "approx"), (0, None)):
+        outcome = run(store, GraphSettings(knn="auto", k_intra_right=k_right))
+        assert outcome.artifact.manifest.params.get("knn") == searched
+
+
+def test_approximate_neighbours_and_their_recall(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss")
+    monkeypatch.setattr("rrnet_cli.graphs.approximate.LEAST_NODES", NUM)
+    store_features(store, label_files(), LABEL_SUMMARY)
+    notes = Notes()
+    exact = run(store, GraphSettings(k_intra=3)).artifact
+    approx = run(store, GraphSettings(k_intra=3, knn="approx"), reporter=notes).artifact
+    assert "knn" not in exact.manifest.summary
+    told = approx.manifest.summary["knn"]
+    assert set(told) == {"audio"}  # five labels are searched exactly
+    assert told["audio"]["sample"] == NUM // 2 and told["audio"]["probes"] == 4
+    assert 0.3 < told["audio"]["recall"] <= 1
+    assert [line.partition(",")[0] for line in notes.lines[:1]] == ["audio: approximate search"]
+    found, wanted = (edges_of(artifact) for artifact in (approx, exact))
+    assert found["text.intra.text"].src.tolist() == wanted["text.intra.text"].src.tolist()
+    near, nearest = found["audio.intra.audio"], wanted["audio.intra.audio"]
+    assert np.bincount(near.dst).tolist() == [3] * NUM
+    pairs = set(zip(nearest.src, nearest.dst, strict=True))
+    shared = len(pairs & set(zip(near.src, near.dst, strict=True)))
+    assert shared / len(pairs) == pytest.approx(told["audio"]["recall"], abs=0.2)
 
 
 @pytest.mark.parametrize(
@@ -357,6 +411,12 @@ def test_all_pairs_have_the_prior_of_the_factors_too(store: Store) -> None:
             "--shuffle-intra",
             "--intra knn or --intra links",
         ),
+        (
+            {"intra": "links", "inter": "rated", "knn": "approx"},
+            RATING_SUMMARY,
+            "--knn approx",
+            "leave --knn out",
+        ),
         ({"intra": "links"}, LABEL_SUMMARY, "--intra links", "--intra knn or --intra none"),
         ({"inter": "rated"}, LABEL_SUMMARY, "--inter rated", "--inter topk or --inter all"),
     ],
@@ -490,6 +550,8 @@ class TestCommand:
             (["--k-intra", "0"], 2, "k_intra"),
             (["--k-inter", "-1"], 2, "k_inter"),
             (["--metric", "hamming"], 2, "metric"),
+            (["--knn", "fast"], 2, "knn"),
+            (["--knn", "approx", "--intra", "none"], 2, "--knn approx"),
             (["--set", "k_intr=3"], 2, "did you mean `k_intra`?"),
             (["--intra", "links"], 2, "--intra links"),
             (["nothing"], 4, "nothing"),
@@ -508,6 +570,38 @@ class TestCommand:
         out, err = capsys.readouterr()
         assert out == "" and message in err and "Traceback" not in err
         assert not list(store.root.glob("graph/*/*/manifest.json"))
+
+    def test_approximate_neighbours(
+        self,
+        store: Store,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        pytest.importorskip("faiss")
+        monkeypatch.setattr("rrnet_cli.graphs.approximate.LEAST_NODES", NUM)
+        store_features(store, label_files(), LABEL_SUMMARY)
+        assert self.rrnet(store, "--knn", "approx", "--json") == 0
+        out, err = capsys.readouterr()
+        told = json.loads(out)["summary"]["knn"]["audio"]
+        assert told["sample"] == NUM // 2
+        assert f"{told['recall']:.1%} of the exact neighbours of 20 sampled nodes found" in err
+        assert f"audio: approximate neighbours, {told['recall']:.1%} of the exact" in err
+
+    def test_approximate_neighbours_without_the_library(
+        self,
+        store: Store,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "faiss", None)  # import faiss: ImportError
+        monkeypatch.setattr("rrnet_cli.graphs.approximate.LEAST_NODES", NUM)
+        store_features(store, label_files(), LABEL_SUMMARY)
+        assert self.rrnet(store, "--knn", "approx") == 7
+        out, err = capsys.readouterr()
+        assert out == "" and "faiss-cpu" in err and "rrnet[knn]" in err
+        assert "Traceback" not in err
+        assert not list(store.root.glob("graph/*/*/manifest.json"))
+        assert self.rrnet(store, "--knn", "auto") == 0  # few nodes: exact, without it
 
     @pytest.mark.parametrize("file", ["features.safetensors", "instances.parquet"])
     def test_damaged_features(
