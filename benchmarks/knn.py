@@ -1,7 +1,7 @@
 """Nearest neighbours: exact, approximate, and a peer's exact search, in one run.
 
     python benchmarks/knn.py [--nodes 10000 20000 60000] [--dim 512] [--k 20] [--metric cosine|l2]
-                             [--rounds 1] [--features FILE TENSOR] [--sklearn] [--alone] [--json PATH]
+          [--rounds 1] [--features FILE TENSOR] [--sklearn] [--alone] [--json PATH]
 
 Writes one JSON object: the sizes, and the time of the flat search over that of the exact one at the
 last. Every search is a process of its own, in turns, and medians are

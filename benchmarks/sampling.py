@@ -4,8 +4,8 @@
                                   [--json PATH]
 
 Writes one JSON object: the graphs, and the b of epoch = a · edges^b over them, an epoch having
-nodes / batch steps. A graph has random neighbours (10 a node) and candidates (10 of 100 labels), 128
-numbers a node, units inter, intra, inter of width 16. Nodes and edges of the subgraphs, and
+nodes / batch steps. A graph has random neighbours (10 a node) and candidates (10 of 100 labels),
+128 numbers a node, units inter, intra, inter of width 16. Nodes and edges of the subgraphs, and
 processor seconds of sampling and of a forward and backward pass, are means of 3 steps.
 """
 
@@ -53,7 +53,7 @@ def main() -> None:
     add_json(parser)
     options = parser.parse_args()
     fanout = [int(count) for count in options.fanout.split(",")]
-    sizes = {}
+    graphs = {}
     for nodes in options.nodes:
         whole, owner = made(nodes)
         units = ("inter", "intra", "inter")
@@ -70,7 +70,7 @@ def main() -> None:
             seconds = [total + one for total, one in zip(seconds, spent, strict=True)]
             edges = sum(relation.num_edges for relation in batch.inputs.relations.values())
             sizes = [sizes[0] + len(batch.inputs.node_feat[LEFT]), sizes[1] + edges]
-        sizes[str(nodes)] = {
+        graphs[str(nodes)] = {
             "edges": sum(relation.num_edges for relation in whole.inputs.relations.values()),
             "sampled_nodes": sizes[0] // STEPS,
             "sampled_edges": sizes[1] // STEPS,
@@ -80,12 +80,12 @@ def main() -> None:
         }
     record = {"batch": options.batch, "fanout": fanout, "threads": torch.get_num_threads()}
     exponent = {}
-    if len(sizes) > 1:
+    if len(graphs) > 1:
         edges, epochs = zip(
-            *((one["edges"], one["epoch_cpu_seconds"]) for one in sizes.values()), strict=True
+            *((one["edges"], one["epoch_cpu_seconds"]) for one in graphs.values()), strict=True
         )
         exponent = {"growth_exponent": growth_exponent(edges, epochs)}
-    emit(record | exponent | {"sizes": sizes}, options)
+    emit(record | exponent | {"graphs": graphs}, options)
 
 
 if __name__ == "__main__":
