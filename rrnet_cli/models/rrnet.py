@@ -123,32 +123,54 @@ class RRNet(nn.Module):
             -> (num_nodes, hidden) for each side that units read, (num_edges, hidden) for each
             relation.
         """
-        readers: dict[str, list[tuple[MLP, int]]] = {LEFT: [], RIGHT: []}
-        for side, mlp in self.node_encoder.items():
-            readers[side].append((mlp, 0))
-        for name, mlp in self.edge_encoder.items():
-            for block, side in enumerate(self.ends[name]):
-                readers[side].append((mlp, block))
-        mapped: dict[tuple[MLP, int], Tensor] = {}
-        for side, some in readers.items():
-            parts = map_together(
-                inputs.node_feat[side], [(mlp.first, block) for mlp, block in some]
-            )
-            mapped |= dict(zip(some, parts, strict=True))
-        nodes = {
-            side: mlp.head(mapped[mlp, 0] + mlp.first.bias)
-            for side, mlp in self.node_encoder.items()
-        }
+        nodes: dict[str, Tensor] = {}
+        ends: dict[tuple[str, int], Tensor] = {}
+        for side in (LEFT, RIGHT):
+            state, contributed = self.encode_nodes(side, inputs.node_feat[side][:])
+            ends |= contributed
+            if state is not None:
+                nodes[side] = state
         edges = {
             name: self.engine.encode(
                 inputs.relations[name],
-                (mapped[mlp, 0] + mlp.first.bias, mapped[mlp, 1]),
+                (ends[name, 0], ends[name, 1]),
                 mlp,
                 inputs.edge_inputs.get(name),
             )
             for name, mlp in self.edge_encoder.items()
         }
         return nodes, edges
+
+    def encode_nodes(
+        self, side: str, feat: Tensor
+    ) -> tuple[Tensor | None, dict[tuple[str, int], Tensor]]:
+        """Eq. (1) on some nodes of a side, and their part in it on edges.
+
+        Args:
+            side: `left` or `right`.
+            feat: (num_nodes, raw width).
+
+        Returns:
+            Their latent attributes (num_nodes, hidden), None where no unit reads them; and of each
+            relation and end (0 source, 1 target) on this side what its nodes contribute to the
+            first map of the edge encoder, (num_nodes, hidden), the bias with the sources.
+        """
+        edges = [
+            (name, end)
+            for name in self.edge_encoder
+            for end, kind in enumerate(self.ends[name])
+            if kind == side
+        ]
+        blocks = [(self.edge_encoder[name].first, end) for name, end in edges]
+        encoder = self.node_encoder[side] if side in self.node_encoder else None
+        own = [] if encoder is None else [(encoder.first, 0)]
+        mapped = map_together(feat, [*own, *blocks])
+        state = None if encoder is None else encoder.head(mapped[0] + encoder.first.bias)
+        contributed = {
+            (name, end): part if end else part + self.edge_encoder[name].first.bias
+            for (name, end), part in zip(edges, mapped[len(own) :], strict=True)
+        }
+        return state, contributed
 
     def forward(self, inputs: GraphInputs) -> Tensor:
         """Logit of every inter-edge; the probability of eq. (2) is its sigmoid.
