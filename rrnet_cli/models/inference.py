@@ -73,7 +73,8 @@ class _Chain:
 
     def extend(self, layer: _Unit, nodes: dict[str, Tensor]) -> None:
         """Add a unit's edge layer on the states that nodes have before it."""
-        self.layers.append((layer, *(nodes[side] for side in self.sides)))
+        source, target = self.sides
+        self.layers.append((layer, nodes[source], nodes[target]))
 
     def states(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
         """Ends and states of some edges: (stop - start,) twice, (stop - start, hidden)."""

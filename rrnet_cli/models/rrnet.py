@@ -162,10 +162,9 @@ class RRNet(nn.Module):
             if kind == side
         ]
         blocks = [(self.edge_encoder[name].first, end) for name, end in edges]
-        encoder = self.node_encoder[side] if side in self.node_encoder else None
-        own = [] if encoder is None else [(encoder.first, 0)]
-        mapped = map_together(feat, [*own, *blocks])
-        state = None if encoder is None else encoder.head(mapped[0] + encoder.first.bias)
+        own = [encoder for kind, encoder in self.node_encoder.items() if kind == side]
+        mapped = map_together(feat, [*((encoder.first, 0) for encoder in own), *blocks])
+        state = own[0].head(mapped[0] + own[0].first.bias) if own else None
         contributed = {
             (name, end): part if end else part + self.edge_encoder[name].first.bias
             for (name, end), part in zip(edges, mapped[len(own) :], strict=True)
