@@ -4,22 +4,19 @@
                                [--folder DIR] [--keep] [--json PATH]
 
 A random graph, as artifacts in a store of its own: 10 neighbours and 10 candidates of 100 labels a
-node, 128 numbers of float16 each; 8 in 10 nodes are `fit`, one `select`, one `test`. `train` runs in
-a process of its own, as `rrnet train` does it: `start_seconds` goes from before the first import
-to the end of the first step, `step_seconds` is the mean of the next ones, and `select_seconds`
-that of the select metrics. `eval` is another process, which scores every inter-edge as
-`rrnet eval` does. `peak_gib` is the largest resident memory of a process (ru_maxrss): pages of mapped files
-that were read are in it, though the system takes them back when memory is short; `mapped_gib` is
-how much of what was resident at the end are such pages.
-
-At 5,000,000 nodes it takes a quarter of an hour, 4 GB of disk, and up to 8 GiB to make the graph.
+node, 128 numbers of float16 each; 8 in 10 nodes are `fit`, one `select`, one `test`. `train` does
+in a process of its own what `rrnet train` does: `start_seconds` goes from before the imports to the
+end of the first step, `step_seconds` is the mean of the next ones, and `select_seconds` is for the
+select metrics, by a forward pass over all edges. `eval` is another process, which scores every
+inter-edge as `rrnet eval` does. `peak_gib` is the largest resident memory of a process (ru_maxrss):
+pages of mapped files that were read count in it, though the system takes them back when memory is
+short; `mapped_gib` is how much of what was resident at the end are such pages.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
+import itertools
 import tempfile
 import time
 from pathlib import Path
@@ -125,7 +122,7 @@ def trained(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     loop.step(network, next(parts), optimizer, 1)
     record |= {"start_seconds": time.perf_counter() - BEGAN}
     began = time.perf_counter()
-    taken = [loop.step(network, part, optimizer, 1) for part, _ in zip(parts, range(STEPS))]
+    taken = [loop.step(network, part, optimizer, 1) for part in itertools.islice(parts, STEPS)]
     record |= {"step_seconds": (time.perf_counter() - began) / max(1, len(taken))}
     record |= {"steps_peak_gib": peak_gib()}
     del whole, parts

@@ -11,6 +11,7 @@ from rrnet_cli.models.engines.base import Engine
 from rrnet_cli.models.engines.dgl_ops import DGLEngine
 from rrnet_cli.models.layers import MLP, Init, map_together
 from rrnet_cli.models.relation import Relation
+from rrnet_cli.models.rows import StoredRows
 from rrnet_cli.models.units import InterUnit, IntraUnit
 
 LEFT, RIGHT, INTER = "left", "right", "inter"
@@ -23,14 +24,15 @@ class GraphInputs:
 
     Attributes:
         relations: `inter`, and `left` / `right` where that modality has intra-edges.
-        node_feat: `left` (num_left, left_width) and `right` (num_right, right_width).
+        node_feat: `left` (num_left, left_width) and `right` (num_right, right_width), in memory or
+            not.
         edge_inputs: For any relation, extra raw attributes (num_edges, extra_width) besides the
             concatenated endpoints; none in the paper.
         offset: (num_inter_edges,) added to the decoder's logits; zero in the paper.
     """
 
     relations: Mapping[str, Relation]
-    node_feat: Mapping[str, Tensor]
+    node_feat: Mapping[str, Tensor | StoredRows]
     edge_inputs: Mapping[str, Tensor] = field(default_factory=dict)
     offset: Tensor | None = None
 

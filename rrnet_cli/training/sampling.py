@@ -177,7 +177,7 @@ def _part(
     sides = _SIDES[name]
     local = [
         torch.searchsorted(nodes[side], ids)
-        for side, ids in zip(sides, relation.forward.find_edges(edges), strict=True)
+        for side, ids in zip(sides, relation.find(edges), strict=True)
     ]
     graph = dgl.heterograph(
         {(sides[0], name, sides[1]): tuple(local)}, {side: len(nodes[side]) for side in sides}
