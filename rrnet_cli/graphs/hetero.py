@@ -41,8 +41,9 @@ def to_heterograph(
                 raise InputError(f"{edge_key(edge_type)}: no nodes of type {node_type!r}")
         sizes = num_nodes[edge_type[0]], num_nodes[edge_type[2]]
         first, source, attributes = _joined(edge_type, sizes, parts)
-        # edge ids left out: they are the places in `source`
-        compressed[edge_type] = ("csc", (first, source, torch.empty(0, dtype=torch.int32)))
+        # DGL could number the edges itself, but some of its kernels ask for the numbers.
+        ids = torch.arange(len(source), dtype=torch.int32)
+        compressed[edge_type] = ("csc", (first, source, ids))
         data[edge_type] = attributes
     graph = dgl.heterograph(compressed, dict(num_nodes), idtype=torch.int32)
     for edge_type, attributes in data.items():
