@@ -12,6 +12,7 @@ The results are those of `RRNet.forward` but for rounding, whatever the size of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,9 +20,10 @@ from torch import Tensor
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs, RRNet
 from rrnet_cli.models.units import InterUnit, IntraUnit
 
-BLOCK = 2**18
-"""Edges (and nodes) at a time: at 16 numbers each, states of 16 MiB."""
+BLOCK = 2**17
+"""Edges (and nodes) at a time: at 16 numbers each, states of 8 MiB."""
 
+_Name = TypeVar("_Name")
 _Unit = IntraUnit | InterUnit
 
 
@@ -94,22 +96,28 @@ def _encode(
     model: RRNet, inputs: GraphInputs, size: int
 ) -> tuple[dict[str, Tensor], dict[str, _Chain]]:
     """Latent attributes of nodes by side, and the chains of edges by relation, without units."""
-    nodes: dict[str, list[Tensor]] = {}
-    ends: dict[tuple[str, int], list[Tensor]] = {}
+    nodes: dict[str, Tensor] = {}
+    ends: dict[tuple[str, int], Tensor] = {}
     for side in (LEFT, RIGHT):
         feat = inputs.node_feat[side]
         for start, stop in _spans(feat.shape[0], size):
             state, contributed = model.encode_nodes(side, feat[start:stop])
             if state is not None:
-                nodes.setdefault(side, []).append(state)
+                _put(nodes, side, state, start, feat.shape[0])
             for key, part in contributed.items():
-                ends.setdefault(key, []).append(part)
-    joined = {key: torch.cat(ends.pop(key)) for key in list(ends)}
+                _put(ends, key, part, start, feat.shape[0])
     chains = {
-        name: _Chain(model, inputs, name, (joined[name, 0], joined[name, 1]))
+        name: _Chain(model, inputs, name, (ends[name, 0], ends[name, 1]))
         for name in model.edge_encoder
     }
-    return {side: torch.cat(nodes.pop(side)) for side in list(nodes)}, chains
+    return nodes, chains
+
+
+def _put(kept: dict[_Name, Tensor], name: _Name, part: Tensor, start: int, count: int) -> None:
+    """Rows from `start` on of a matrix of `count` rows, which the first part makes."""
+    if name not in kept:
+        kept[name] = part.new_empty(count, part.shape[1])
+    kept[name][start : start + len(part)] = part
 
 
 def _updated(

@@ -54,6 +54,11 @@ class Relation:
         source, target = self.forward.edges(order="eid")
         return source, target
 
+    @property
+    def sources(self) -> Tensor:
+        """(num_edges,) source of each edge, of the graph's type of ids; not to be written to."""
+        return self._listed[0] if self._by_target is None else self._by_target[1]
+
     def ends(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Source and target of some edges, in their order.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 TINY = 1e-12
 """A standard deviation up to which a column counts as constant."""
-_BLOCK = 2**17
+_BLOCK = 2**14
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,7 @@ class StoredRows:
 
     def __getitem__(self, rows: Tensor | slice) -> Tensor:
         """Some rows, float32: ids (count,) or a slice -> (count, width)."""
-        values = self.stored[rows].float()
-        return (values - self.mean.float()) * self.factor.float()
+        return (self.stored[rows].float() - self.mean.float()).mul_(self.factor.float())
 
 
 def _parts(stored: Tensor) -> Iterator[Tensor]:

@@ -168,7 +168,6 @@ def assemble(
         side: _attributes(features[name], normalise, stored) for side, name in ends.items()
     }
     data = graph.edges[inter_type].data
-    owner, label = relations[INTER].ends(0, relations[INTER].num_edges)
     target, prior = data["target"].nan_to_num(0.0), data["prior"]
     if scale is not None:
         low, high = scale
@@ -181,11 +180,11 @@ def assemble(
         prior=prior.float(),
         target=target,
         role=data["role"],
-        owner=owner,
-        candidates=None if scale is not None else by_owner(owner, graph.num_nodes(sides[0])),
+        owner=relations[INTER].sources,
+        candidates=None if scale is not None else by_owner(relations[INTER]),
         scale=scale,
         refit=None if refit is None else lambda known: _logit(refit(known.numpy()), scale),
-        views=None if log_views is None else log_views[owner, label],
+        views=None if log_views is None else log_views[relations[INTER].ends(0, len(target))],
     )
 
 
@@ -231,10 +230,13 @@ def rating_logit(rating: Tensor, scale: tuple[float, float]) -> Tensor:
     return place.logit().float()
 
 
-def by_owner(owner: Tensor, num_left: int) -> Tensor:
+def by_owner(inter: Relation) -> Tensor:
     """Edges of each left node as rows; every left node has the same number of candidates.
 
     Shapes:
-        owner (num_edges,) -> (num_left, num_edges / num_left), each row ascending.
+        -> (num_left, num_edges / num_left), of the graph's type of ids, each row ascending.
     """
-    return torch.sort(owner, stable=True).indices.to(owner.dtype).view(num_left, -1)
+    _, _, edges = inter.forward.adj_tensors("csr")
+    rows: Tensor = edges.view(inter.forward.num_src_nodes(), -1)
+    is_ascending = bool((rows[:, 1:] > rows[:, :-1]).all())
+    return rows if is_ascending else rows.sort(dim=1).values

@@ -87,7 +87,9 @@ def batches(whole: Batch, owner: Tensor, size: int, fanout: Sequence[int]) -> It
         size: Seeds a batch.
         fanout: See `sample`.
     """
-    seeds = owner[whole.supervised].unique()
+    supervises = torch.zeros(whole.inputs.node_feat[LEFT].shape[0], dtype=torch.bool)
+    supervises[owner[whole.supervised]] = True
+    seeds = supervises.nonzero()[:, 0].to(owner.dtype)
     for some in seeds[torch.randperm(len(seeds))].split(size):
         yield _around(whole, owner, some, fanout)
 
