@@ -24,7 +24,7 @@ from typing import Any
 
 from shared.report import add_json, answer, emit, in_process, peak_gib, rounded
 
-BEGAN = time.perf_counter()
+BEGAN = time.perf_counter()  # and processor time counts from the start of the process
 NEIGHBOURS, CANDIDATES, LABELS, WIDTH, STEPS, ROWS = 10, 10, 100, 128, 20, 2**18
 NAME = "large"
 
@@ -114,21 +114,21 @@ def trained(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     store = Store(folder)
     graph, features = store.resolve("graph", NAME), store.resolve("features", NAME)
     problem = load_problem(graph, features, settings)
-    record = {"loaded_seconds": time.perf_counter() - BEGAN, "loaded_peak_gib": peak_gib()}
+    record = {"loaded_peak_gib": peak_gib()}
     network = Network(problem, settings)
     optimizer = loop.make_optimizer(network, settings)
     whole = loop._whole(network, problem, Draws(problem, settings).of(1))
     parts = iter(loop._batches(whole, problem.owner, settings))
     loop.step(network, next(parts), optimizer, 1)
-    record |= {"start_seconds": time.perf_counter() - BEGAN}
-    began = time.perf_counter()
+    record |= since("start", (BEGAN, 0.0))
+    began = now()
     taken = [loop.step(network, part, optimizer, 1) for part in itertools.islice(parts, STEPS)]
-    record |= {"step_seconds": (time.perf_counter() - began) / max(1, len(taken))}
+    record |= since("step", began, max(1, len(taken)))
     record |= {"steps_peak_gib": peak_gib()}
     del whole, parts
-    began = time.perf_counter()
+    began = now()
     loop.evaluate(network, problem)
-    record |= {"select_seconds": time.perf_counter() - began, **memory()}
+    record |= since("select", began) | memory()
 
     def write(draft: Any) -> None:
         draft.write_tensors("model.safetensors", network.state_dict())
@@ -147,7 +147,7 @@ def evaluated(folder: Path) -> dict[str, Any]:
 
     store = Store(folder)
     score(store, store.resolve("model", NAME))
-    return {"seconds": time.perf_counter() - BEGAN, **memory()}
+    return since("score", (BEGAN, 0.0)) | memory()
 
 
 def settings_of(options: argparse.Namespace) -> Any:
@@ -157,6 +157,17 @@ def settings_of(options: argparse.Namespace) -> Any:
     fanout = [int(count) for count in options.fanout.split(",")]
     changes |= {"batch_size": options.batch, "fanout": fanout}
     return TrainSettings.model_validate(changes)
+
+
+def now() -> tuple[float, float]:
+    """By the clock, and of the processor."""
+    return time.perf_counter(), time.process_time()
+
+
+def since(name: str, began: tuple[float, float], count: int = 1) -> dict[str, float]:
+    """Seconds that passed, and those of the processor, for each of `count` things."""
+    clock, processor = ((end - start) / count for start, end in zip(began, now(), strict=True))
+    return {f"{name}_seconds": clock, f"{name}_cpu_seconds": processor}
 
 
 def memory() -> dict[str, float]:

@@ -112,6 +112,7 @@ def fit(
                 step(network, batch, optimizer, epoch)
                 for batch in _batches(whole, problem.owner, settings)
             ]
+            del whole  # the select metrics have inputs of their own
             loss = sum(losses) / len(losses)
             progress.epochs += 1
             metrics = evaluate(network, problem)
