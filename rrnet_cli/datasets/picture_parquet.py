@@ -129,9 +129,7 @@ class ParquetReader:
         final = chosen[kept]
         labels = catalogue.labels[final]
         judged = final if self.share is None else whole
-        check_roles(
-            catalogue.where, catalogue.labels[judged], roles[judged], catalogue.class_names
-        )
+        check_roles(catalogue.where, catalogue.labels[judged], roles[judged], catalogue.class_names)
         return ImageSet(
             ids=tuple(catalogue.ids[row] for row in final.tolist()),
             images=array.take(kept),

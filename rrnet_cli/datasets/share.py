@@ -40,7 +40,9 @@ class Share:
                 f"{total:,} instances{size} cannot be shared out among {self.of} shards",
                 f"use at most {batches}",
             )
-        start, stop = (batches * part // self.of * self.batch for part in (self.number - 1, self.number))
+        start, stop = (
+            batches * part // self.of * self.batch for part in (self.number - 1, self.number)
+        )
         return slice(start, min(stop, total))
 
 

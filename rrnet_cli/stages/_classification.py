@@ -171,9 +171,7 @@ def _pixels(
 def linear_baseline(
     features: NDArray[np.float32], instances: AudioSet | ImageSet, *, standardise: bool
 ) -> Baseline:
-    """A logistic regression on (num_instances, dim) features, of which it gives on the scaled ones
-    or those it was given.
-    """
+    """A logistic regression on features (num_instances, dim), given on scaled or as they are."""
 
     def fit(roles: NDArray[np.int8]) -> LinearBaseline:
         return fit_linear(features, instances.labels, roles, len(instances.class_names))

@@ -19,6 +19,7 @@ from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import ExtractSettings
 from rrnet_cli.stages import _classification, _ratings, _text, _weights
+from rrnet_cli.stages._backbones import MODALITIES, SAMPLE_RATES, check_backbone
 from rrnet_cli.stages._baseline import Training
 from rrnet_cli.store.artifact import Key
 from rrnet_cli.store.digests import fingerprint
@@ -30,30 +31,6 @@ if TYPE_CHECKING:
     from rrnet_cli.store.artifact import Artifact
     from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
-
-MODALITIES = {
-    "esc": "audio",
-    "audio-folder": "audio",
-    "audio-manifest": "audio",
-    "image-folder": "image",
-    "image-manifest": "image",
-    "image-parquet": "image",
-    "cifar-binary": "image",
-    "digits": "image",
-    "ratings": "rating",
-    "ciao": "rating",
-}
-"""What each layout holds."""
-
-BACKBONES = {
-    "audio": ("envnet", "envnet_v2", "m18", "logmel"),
-    "image": ("resnet18", "resnet50", "mobilenet_v2", "pixels"),
-    "rating": ("rating-bias", "rating-factors"),
-}
-"""The baselines that each modality can have."""
-
-SAMPLE_RATES = {"envnet": 16_000, "envnet_v2": 44_100, "m18": 8_000, "logmel": 22_050}
-"""In Hz, that clips are read at; each network says its own, but importing one is slow."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +64,9 @@ def prepare(
     weights: str | None = None,
     share: Share | None = None,
 ) -> Job:
-    """Find the data and all else that decides what the features will be; `extract` says more.
+    """Find the data and all else that decides what the features will be, as `extract` says.
 
-    Args:
-        share: The instances that the reader gives; the key is that of all.
-        (the others as in `extract`)
+    The reader gives the instances of `share`; the key is that of all.
     """
     modality = check_backbone(settings)
     reader = open_dataset(
@@ -201,25 +176,6 @@ def check_holdout(settings: ExtractSettings, roles: NDArray[np.int8]) -> None:
             f"--holdout {settings.data.holdout:g} of so few instances to fit on is none",
             "give more instances, or a larger fraction",
         )
-
-
-def check_backbone(settings: ExtractSettings) -> str:
-    """The modality of the data, which the backbone must fit.
-
-    Returns:
-        ``audio``, ``image`` or ``rating``.
-
-    Raises:
-        ConfigError: It does not; names those that do.
-    """
-    modality = MODALITIES[settings.data.layout]
-    if settings.baseline.backbone not in BACKBONES[modality]:
-        what = {"audio": "sounds", "image": "pictures", "rating": "ratings"}[modality]
-        raise ConfigError(
-            f"the backbone {settings.baseline.backbone} does not read {what}",
-            f"use --backbone {' or '.join(BACKBONES[modality])}",
-        )
-    return modality
 
 
 def dataset_name(settings: ExtractSettings, data: Path | None, recipe: str | None) -> str:

@@ -18,8 +18,9 @@ from rrnet_cli.errors import ArtifactMissingError, ConfigError
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import ExtractSettings
 from rrnet_cli.stages import _classification, _weights
+from rrnet_cli.stages._backbones import MODALITIES, SAMPLE_RATES
 from rrnet_cli.stages._baseline import VIEWS, Baseline
-from rrnet_cli.stages.extract import MODALITIES, SAMPLE_RATES, check_holdout
+from rrnet_cli.stages.extract import check_holdout
 from rrnet_cli.stages.shards import SHARD, STATISTICS
 from rrnet_cli.store.artifact import Artifact, Key
 
@@ -105,8 +106,7 @@ def _complete(shards: Sequence[Artifact]) -> list[Artifact]:
         unlike = _unlike(first, shard)
         if unlike:
             raise ConfigError(
-                f"{shard.ref} and {first.ref} are of different extractions "
-                f"({', '.join(unlike)})",
+                f"{shard.ref} and {first.ref} are of different extractions ({', '.join(unlike)})",
                 "merge the shards of one command only",
             )
         place = _Place.read(shard)

@@ -18,8 +18,9 @@ from rrnet_cli.features.audio import logmel_statistics
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import PICTURE_NETWORKS, SOUND_NETWORKS, ExtractSettings
 from rrnet_cli.stages import _weights
+from rrnet_cli.stages._backbones import check_backbone
 from rrnet_cli.stages._baseline import VIEWS, Training
-from rrnet_cli.stages.extract import check_backbone, check_holdout, prepare
+from rrnet_cli.stages.extract import check_holdout, prepare
 from rrnet_cli.store.artifact import Artifact, Key
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ def fit(
 ) -> Outcome:
     """Train the network that the shards of some features need, and keep it as an artifact.
 
-    Args:
-        (as in `extract`)
+    What it takes is what `extract` takes.
 
     Returns:
         The artifact, of the kind ``baseline``.
@@ -64,9 +64,7 @@ def fit(
             f"--fit-only: {STATISTICS} is fitted when its shards are merged",
             "begin with --shard",
         )
-    job = prepare(
-        settings, store=store, data=data, name=name, recipe=recipe, reporter=reporter
-    )
+    job = prepare(settings, store=store, data=data, name=name, recipe=recipe, reporter=reporter)
     key = _fitted_key(job.key)
 
     def build(draft: Draft) -> None:
@@ -100,10 +98,7 @@ def extract_shard(
 ) -> Outcome:
     """Decode one share of the instances and say of each what its network says.
 
-    Args:
-        settings: Of the features.
-        shard: (i, n), 1 <= i <= n.
-        (the others as in `extract`)
+    `shard` is (i, n) with 1 <= i <= n; the rest is what `extract` takes.
 
     Returns:
         The artifact, of the kind ``shard``: features and prior of its rows, their names, labels
