@@ -133,7 +133,7 @@ def _unlike(one: Artifact, other: Artifact) -> list[str]:
         return {
             **{key: value for key, value in manifest.params.items() if key != SHARD},
             "number of shards": _Place.read(shard).of,
-            "network": manifest.inputs,
+            "network": {role: ref.version for role, ref in manifest.inputs.items()},
             "raw data": manifest.data,
             "picture size": manifest.summary["size"],
         }

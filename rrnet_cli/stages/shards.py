@@ -195,13 +195,15 @@ def _fitted_key(features: Key) -> Key:
 
 
 def _fitted(store: Store, features: Key) -> Artifact:
-    found = store.find(_fitted_key(features))
-    if found is None:
+    """The network that these features need, under whatever name it was fitted."""
+    version = _fitted_key(features).version
+    found = [ref for ref in store.refs("baseline") if ref.version == version]
+    if not found:
         raise ArtifactMissingError(
             f"the network of {features.name} is not fitted, and every shard needs the same one",
             "run this command once with --fit-only in the place of --shard, then the shards",
         )
-    return found
+    return store.open(found[0])
 
 
 def _statistics(loaded: AudioSet | ImageSet, reporter: Reporter) -> Any:
