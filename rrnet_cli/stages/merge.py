@@ -167,7 +167,8 @@ def _baseline(
     """What the shards say, one after another."""
 
     def joined(file: str, name: str) -> Any:
-        return np.concatenate([shard.arrays(file)[name] for shard in shards])
+        # Mapped files: only what is joined is in memory.
+        return np.concatenate([shard.tensors(file)[name].numpy() for shard in shards])
 
     features = joined("features.safetensors", instances.modality)
     if settings.baseline.backbone == STATISTICS:
