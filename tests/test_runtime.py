@@ -43,3 +43,17 @@ def test_threads_follow_the_cores_unless_given(monkeypatch: pytest.MonkeyPatch) 
     assert os.environ["OMP_NUM_THREADS"] == "3"
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert runtime.limit_threads() == 1
+
+
+def test_waits_are_short_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    runtime.shorten_waits()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    runtime.shorten_waits()
+    assert int(os.environ["GOMP_SPINCOUNT"]) > 0
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    runtime.shorten_waits()
+    assert "GOMP_SPINCOUNT" not in os.environ
