@@ -9,9 +9,7 @@ import typer
 
 def merge(
     ctx: typer.Context,
-    shards: Annotated[
-        list[str], typer.Argument(metavar="SHARD", help="All shards, in any order.")
-    ],
+    shards: Annotated[list[str], typer.Argument(metavar="SHARD", help="All shards, in any order.")],
     name: Annotated[
         str | None, typer.Option(help="Name of the features. [as the shards were told]")
     ] = None,
