@@ -85,6 +85,21 @@ class Relation:
         received = torch.searchsorted(first, edges, right=True) - 1
         return sources[edges], received.to(first.dtype)
 
+    @cached_property
+    def _indices(self) -> dict[torch.device, tuple[Tensor, Tensor]]:
+        return {}
+
+    def index_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Source and target of each edge for the reference engine, copied to a device once.
+
+        Shapes:
+            -> (num_edges,) int64 each.
+        """
+        if device not in self._indices:
+            src, dst = self.forward.edges(order="eid")
+            self._indices[device] = src.to(device).long(), dst.to(device).long()
+        return self._indices[device]
+
     @property
     def is_weighted(self) -> bool:
         """Whether some mean is not that of all edges alike."""
