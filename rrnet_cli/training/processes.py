@@ -181,22 +181,20 @@ ALONE = Group()
 """The group of a process that trains by itself."""
 
 
-@contextmanager
-def joined() -> Iterator[Group]:
+def join() -> Group:
     """The group that torchrun started this process for; `ALONE` where it did not.
+
+    Leave the process by `os._exit`: taking torch's group down holds the interpreter's lock, which
+    gloo's own thread may be waiting for to free the last tensor.
 
     Raises:
         ProcessLostError: Another process ended before all had met.
     """
     if not torch_group.is_torchelastic_launched():
-        yield ALONE
-        return
+        return ALONE
     with _noticing_losses():
         torch_group.init_process_group("gloo", timeout=_PATIENCE)
-    try:
-        yield member()
-    finally:
-        torch_group.destroy_process_group()
+    return member()
 
 
 def member() -> Group:
