@@ -58,14 +58,15 @@ class Group:
     def own_stream(self) -> Iterator[None]:
         """Let torch's generator inside be this process's own, seeded from the shared stream.
 
-        Samples draw as many numbers as they happen to need; the shared stream must not notice.
+        Samples draw as many numbers as they happen to need; the shared stream must not notice, nor
+        how many processes there are.
         """
         if self.size == 1:
             yield
             return
-        seeds = torch.randint(2**31 - 1, (self.size,))
+        first = int(torch.randint(2**31 - 1, ()))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(seeds[self.rank]))
+            torch.manual_seed(first + self.rank)
             yield
 
     def sum(self, value: Tensor) -> Tensor:
