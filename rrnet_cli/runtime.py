@@ -78,6 +78,11 @@ def limit_threads() -> int:
     return int(given) if given.isdigit() else usable_cores()
 
 
+def threads_each(processes: int) -> int:
+    """Threads of each of some processes: its share of the cores, or the user's fewer."""
+    return min(limit_threads(), max(1, usable_cores() // processes))
+
+
 def shorten_waits() -> None:
     """Let OpenMP's threads sleep soon after their work is done.
 

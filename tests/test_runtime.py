@@ -45,6 +45,18 @@ def test_threads_follow_the_cores_unless_given(monkeypatch: pytest.MonkeyPatch) 
     assert runtime.limit_threads() == 1
 
 
+@pytest.mark.parametrize(
+    ("cores", "given", "processes", "expected"),
+    [(8, "8", 2, 4), (8, "8", 3, 2), (2, "2", 4, 1), (8, "3", 2, 3), (8, "1", 2, 1)],
+)
+def test_processes_share_the_cores(
+    cores: int, given: str, processes: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "usable_cores", lambda: cores)
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert runtime.threads_each(processes) == expected
+
+
 def test_waits_are_short_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)

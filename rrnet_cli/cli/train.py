@@ -51,6 +51,10 @@ def train(
             help="How edge layers are computed: auto, dgl, fused (by numba), reference (torch)."
         ),
     ] = "auto",
+    nproc: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --batch-size: processes that share every batch. [1]"),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the artifact. [<graph>-<preset>, and -no-units]")
     ] = None,
@@ -67,8 +71,11 @@ def train(
     from rrnet_cli import runtime
 
     runtime.prepare()
+    from rrnet_cli.cli import launch
     from rrnet_cli.cli.train_settings import train_settings
+    from rrnet_cli.stages.train import assist, check_group
     from rrnet_cli.stages.train import train as run
+    from rrnet_cli.training.processes import join
 
     session = ctx.obj
     store = session.store()
@@ -93,6 +100,18 @@ def train(
             "seed": seed,
         },
     )
+    if nproc is not None and nproc > 1 and not launch.is_member():
+        check_group(settings, nproc)
+        launch.launch(session.argv, nproc)
+        session.emitted = True  # by the leader
+        return
+    group = join()
+    if not group.leads:
+        assist(
+            settings, store=store, graph=str(source.ref), group=group, device=device, engine=engine
+        )
+        session.emitted = True
+        return
     outcome = run(
         settings,
         store=store,
@@ -103,6 +122,7 @@ def train(
         resume=resume,
         device=device,
         engine=engine,
+        group=group,
     )
     summary: Mapping[str, Any] = outcome.artifact.manifest.summary
     if outcome.cached:
