@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import dgl
+import torch
 from torch import Tensor
 
 from rrnet_cli.models.engines.edges import EdgeIndex
@@ -41,6 +42,63 @@ class Relation:
         """The same edges for the fused engine."""
         src, dst = self.forward.edges(order="eid")
         return EdgeIndex.of(src, dst, self.forward.num_src_nodes(), self.forward.num_dst_nodes())
+
+    @cached_property
+    def _by_target(self) -> tuple[Tensor, Tensor] | None:
+        """First edge of each target (and the end), and sources; None where ids have other order."""
+        first, source, ids = self.forward.adj_tensors("csc")
+        return (first, source) if bool((ids[1:] > ids[:-1]).all()) else None
+
+    @cached_property
+    def _listed(self) -> tuple[Tensor, Tensor]:
+        source, target = self.forward.edges(order="eid")
+        return source, target
+
+    @property
+    def sources(self) -> Tensor:
+        """(num_edges,) source of each edge, of the graph's type of ids; not to be written to."""
+        return self._listed[0] if self._by_target is None else self._by_target[1]
+
+    def ends(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Source and target of some edges, in their order.
+
+        Where edges are in the order of their targets, nothing is built for all edges.
+
+        Shapes:
+            -> (stop - start,) each, of the graph's type of ids.
+        """
+        if self._by_target is None:
+            return self._listed[0][start:stop], self._listed[1][start:stop]
+        first, source = self._by_target
+        bounds = torch.tensor([start, max(start, stop - 1)], dtype=first.dtype)
+        low, high = (torch.searchsorted(first, bounds, right=True) - 1).tolist()
+        cuts = first[low : high + 2].clamp(start, stop)
+        targets = torch.arange(low, low + len(cuts) - 1, dtype=first.dtype)
+        return source[start:stop], targets.repeat_interleave(cuts.diff())
+
+    def find(self, edges: Tensor) -> tuple[Tensor, Tensor]:
+        """Source and target of edges by ids of the graph's type: (count,) -> (count,) each."""
+        if self._by_target is None:
+            source, target = self.forward.find_edges(edges)
+            return source, target
+        first, sources = self._by_target
+        received = torch.searchsorted(first, edges, right=True) - 1
+        return sources[edges], received.to(first.dtype)
+
+    @cached_property
+    def _indices(self) -> dict[torch.device, tuple[Tensor, Tensor]]:
+        return {}
+
+    def index_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Source and target of each edge for the reference engine, copied to a device once.
+
+        Shapes:
+            -> (num_edges,) int64 each.
+        """
+        if device not in self._indices:
+            src, dst = self.forward.edges(order="eid")
+            self._indices[device] = src.to(device).long(), dst.to(device).long()
+        return self._indices[device]
 
     @property
     def is_weighted(self) -> bool:

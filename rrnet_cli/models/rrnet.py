@@ -11,6 +11,7 @@ from rrnet_cli.models.engines.base import Engine
 from rrnet_cli.models.engines.dgl_ops import DGLEngine
 from rrnet_cli.models.layers import MLP, Init, map_together
 from rrnet_cli.models.relation import Relation
+from rrnet_cli.models.rows import StoredRows
 from rrnet_cli.models.units import InterUnit, IntraUnit
 
 LEFT, RIGHT, INTER = "left", "right", "inter"
@@ -23,14 +24,15 @@ class GraphInputs:
 
     Attributes:
         relations: `inter`, and `left` / `right` where that modality has intra-edges.
-        node_feat: `left` (num_left, left_width) and `right` (num_right, right_width).
+        node_feat: `left` (num_left, left_width) and `right` (num_right, right_width), in memory or
+            not.
         edge_inputs: For any relation, extra raw attributes (num_edges, extra_width) besides the
             concatenated endpoints; none in the paper.
         offset: (num_inter_edges,) added to the decoder's logits; zero in the paper.
     """
 
     relations: Mapping[str, Relation]
-    node_feat: Mapping[str, Tensor]
+    node_feat: Mapping[str, Tensor | StoredRows]
     edge_inputs: Mapping[str, Tensor] = field(default_factory=dict)
     offset: Tensor | None = None
 
@@ -123,32 +125,53 @@ class RRNet(nn.Module):
             -> (num_nodes, hidden) for each side that units read, (num_edges, hidden) for each
             relation.
         """
-        readers: dict[str, list[tuple[MLP, int]]] = {LEFT: [], RIGHT: []}
-        for side, mlp in self.node_encoder.items():
-            readers[side].append((mlp, 0))
-        for name, mlp in self.edge_encoder.items():
-            for block, side in enumerate(self.ends[name]):
-                readers[side].append((mlp, block))
-        mapped: dict[tuple[MLP, int], Tensor] = {}
-        for side, some in readers.items():
-            parts = map_together(
-                inputs.node_feat[side], [(mlp.first, block) for mlp, block in some]
-            )
-            mapped |= dict(zip(some, parts, strict=True))
-        nodes = {
-            side: mlp.head(mapped[mlp, 0] + mlp.first.bias)
-            for side, mlp in self.node_encoder.items()
-        }
+        nodes: dict[str, Tensor] = {}
+        ends: dict[tuple[str, int], Tensor] = {}
+        for side in (LEFT, RIGHT):
+            state, contributed = self.encode_nodes(side, inputs.node_feat[side][:])
+            ends |= contributed
+            if state is not None:
+                nodes[side] = state
         edges = {
             name: self.engine.encode(
                 inputs.relations[name],
-                (mapped[mlp, 0] + mlp.first.bias, mapped[mlp, 1]),
+                (ends[name, 0], ends[name, 1]),
                 mlp,
                 inputs.edge_inputs.get(name),
             )
             for name, mlp in self.edge_encoder.items()
         }
         return nodes, edges
+
+    def encode_nodes(
+        self, side: str, feat: Tensor
+    ) -> tuple[Tensor | None, dict[tuple[str, int], Tensor]]:
+        """Eq. (1) on some nodes of a side, and their part in it on edges.
+
+        Args:
+            side: `left` or `right`.
+            feat: (num_nodes, raw width).
+
+        Returns:
+            Their latent attributes (num_nodes, hidden), None where no unit reads them; and of each
+            relation and end (0 source, 1 target) on this side what its nodes contribute to the
+            first map of the edge encoder, (num_nodes, hidden), the bias with the sources.
+        """
+        edges = [
+            (name, end)
+            for name in self.edge_encoder
+            for end, kind in enumerate(self.ends[name])
+            if kind == side
+        ]
+        blocks = [(self.edge_encoder[name].first, end) for name, end in edges]
+        own = [encoder for kind, encoder in self.node_encoder.items() if kind == side]
+        mapped = map_together(feat, [*((encoder.first, 0) for encoder in own), *blocks])
+        state = own[0].head(mapped[0] + own[0].first.bias) if own else None
+        contributed = {
+            (name, end): part if end else part + self.edge_encoder[name].first.bias
+            for (name, end), part in zip(edges, mapped[len(own) :], strict=True)
+        }
+        return state, contributed
 
     def forward(self, inputs: GraphInputs) -> Tensor:
         """Logit of every inter-edge; the probability of eq. (2) is its sigmoid.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from rrnet_cli.models.engines.base import SOURCE, TARGET, Engine
+from rrnet_cli.models.engines.base import SOURCE, TARGET, Endpoints, Engine
 from rrnet_cli.models.layers import MLP, BlockLinear, Init
 from rrnet_cli.models.relation import Relation
 
@@ -43,6 +43,11 @@ class IntraUnit(nn.Module):
         self.edge = MLP([hidden, hidden, hidden], hidden, hidden, init)
         self.node = NodeLayer(hidden, init)
 
+    def ends(self, source: Tensor, target: Tensor) -> Endpoints:
+        """What both ends contribute to the edge layer: (rows, hidden) each -> the same."""
+        first = self.edge.first
+        return first.block(0, source, with_bias=True), first.block(1, target)
+
     def forward(
         self, relation: Relation, node_feat: Tensor, edge_feat: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -51,8 +56,7 @@ class IntraUnit(nn.Module):
         Shapes:
             node_feat (num_nodes, hidden), edge_feat (num_edges, hidden) -> the same two.
         """
-        first = self.edge.first
-        ends = first.block(0, node_feat, with_bias=True), first.block(1, node_feat)
+        ends = self.ends(node_feat, node_feat)
         edge_feat, mean = self.engine.edge_layer(
             relation, ends, self.edge, edge_feat, means=[TARGET]
         )
@@ -78,6 +82,14 @@ class InterUnit(nn.Module):
         self.left = NodeLayer(hidden, init)
         self.right = NodeLayer(hidden, init)
 
+    def ends(self, source: Tensor, target: Tensor) -> Endpoints:
+        """What both ends contribute to the edge layer: (rows, hidden) each -> the same."""
+        first = self.edge.first
+        return (
+            first.block(0, self.kernel.block(0, source), with_bias=True),
+            first.block(0, self.kernel.block(1, target)),
+        )
+
     def forward(
         self, relation: Relation, left: Tensor, right: Tensor, edge_feat: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -87,12 +99,7 @@ class InterUnit(nn.Module):
             left (num_left, hidden), right (num_right, hidden), edge_feat (num_edges, hidden)
             -> the same three.
         """
-        first = self.edge.first
-        ends = (
-            first.block(0, self.kernel.block(0, left), with_bias=True),
-            first.block(0, self.kernel.block(1, right)),
-        )
         edge_feat, mean = self.engine.edge_layer(
-            relation, ends, self.edge, edge_feat, means=[SOURCE, TARGET]
+            relation, self.ends(left, right), self.edge, edge_feat, means=[SOURCE, TARGET]
         )
         return self.left(mean[SOURCE], left), self.right(mean[TARGET], right), edge_feat

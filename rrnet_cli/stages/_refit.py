@@ -49,7 +49,7 @@ def refit_of(
 
 def _of_classes(graph: dgl.DGLGraph, features: Artifact) -> Refit:
     """Fits the logistic regression on the shown instances; those left out are as if held."""
-    left, right = (ids.numpy() for ids in graph.edges(etype="inter", order="eid"))
+    left, right = (ids.long().numpy() for ids in graph.edges(etype="inter", order="eid"))
     matrix = features.arrays("features.safetensors")[str(features.manifest.summary["left"])]
     table = features.table("instances.parquet", ("label", "role"))
     label, role = (table[name].to_numpy() for name in ("label", "role"))
@@ -67,7 +67,7 @@ def _of_classes(graph: dgl.DGLGraph, features: Artifact) -> Refit:
 
 def _of_ratings(graph: dgl.DGLGraph, features: Artifact, scale: tuple[float, float]) -> Refit:
     """Fits biases or factors on the shown ratings; predicts raw ratings."""
-    user, item = (ids.numpy() for ids in graph.edges(etype="inter", order="eid"))
+    user, item = (ids.long().numpy() for ids in graph.edges(etype="inter", order="eid"))
     rating = graph.edges["inter"].data["target"].numpy()
     facts = _FACTS.validate_python(features.manifest.summary["baseline"])
     num_users, num_items = graph.num_nodes("user"), graph.num_nodes("item")

@@ -212,7 +212,7 @@ def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -
     sides = (str(summary["left"]), str(summary["right"]))
     tensors = features.tensors("features.safetensors")
     tables = {
-        parse_edge_key(name.removeprefix("edges/").removesuffix(".parquet")): graph.table(name)
+        parse_edge_key(name.removeprefix("edges/").removesuffix(".parquet")): graph.parts(name)
         for name in graph.manifest.files
         if name.startswith("edges/")
     }
@@ -227,7 +227,16 @@ def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -
     views = None
     if VIEWS in features.manifest.files:
         views = features.tensors(VIEWS)["logits"].log_softmax(1)
-    return assemble(heterograph, sides, tensors, scale, settings.normalise, refit, views)
+    return assemble(
+        heterograph,
+        sides,
+        tensors,
+        scale,
+        settings.normalise,
+        refit,
+        views,
+        stored=settings.batch_size is not None,
+    )
 
 
 def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.float32]:

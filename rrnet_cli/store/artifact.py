@@ -76,6 +76,17 @@ class Artifact:
         data, record = self._bytes(name), self._record(name)
         return self._parse(name, lambda: tables.read_table(data, record, columns))
 
+    def parts(self, name: str) -> Iterator[pyarrow.Table]:
+        """Read a Parquet file some rows at a time; together they are what `table` reads.
+
+        Raises:
+            RRNetError: As `table`, when the first or a later part is asked for.
+        """
+        path, record = self.file(name), self._record(name)
+        parts = self._parse(name, lambda: tables.read_parts(path, record))
+        while (part := self._parse(name, lambda: next(parts, None))) is not None:
+            yield part
+
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
         """Memory-map a safetensors file as torch tensors.
 

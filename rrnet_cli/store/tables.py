@@ -6,7 +6,8 @@ can claim 50 million rows; so the footer is compared with the manifest before an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,18 +77,45 @@ def read_table(
         MemoryError: It is sound but does not fit.
     """
     import pyarrow
-    import pyarrow.parquet as parquet
 
-    try:
-        file = parquet.ParquetFile(pyarrow.BufferReader(data), page_checksum_verification=True)
-        _check_footer(file, record)
+    with _sound():
+        file = _open(pyarrow.BufferReader(data), record)
         # In this thread: one of Arrow's may still hold `data` when the interpreter ends, and a
         # process whose last act was to read a table would abort then.
         return file.read(columns=None if columns is None else list(columns), use_threads=False)
+
+
+def read_parts(path: Path, record: FileRecord) -> Iterator[pyarrow.Table]:
+    """Parse a Parquet file one row group after the other; each is about a million rows.
+
+    Raises:
+        ValueError, MemoryError: As `read_table`.
+    """
+    with _sound(), path.open("rb") as source:
+        file = _open(source, record)
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, use_threads=False)
+
+
+@contextmanager
+def _sound() -> Iterator[None]:
+    """Say of what Arrow refuses that it is no sound Parquet."""
+    import pyarrow
+
+    try:
+        yield
     except MemoryError:  # Arrow's own is one too
         raise
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"not sound Parquet: {error}") from error
+
+
+def _open(source: Any, record: FileRecord) -> Any:
+    import pyarrow.parquet as parquet
+
+    file = parquet.ParquetFile(source, page_checksum_verification=True)
+    _check_footer(file, record)
+    return file
 
 
 def check_table(data: bytes, record: FileRecord) -> None:

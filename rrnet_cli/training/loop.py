@@ -123,6 +123,7 @@ def fit(
                 step(network, batch, optimizer, epoch, group)
                 for batch in _batches(whole, problem.owner, settings, group)
             ]
+            del whole  # the select metrics have inputs of their own
             loss = sum(losses) / len(losses)
             progress.epochs += 1
             metrics = group.lead(lambda: evaluate(network, problem))

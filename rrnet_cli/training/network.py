@@ -8,11 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from rrnet_cli.models import engines
+from rrnet_cli.models.inference import logits_in_blocks
 from rrnet_cli.models.rrnet import GraphInputs, RRNet, Shape
 from rrnet_cli.training.problem import Problem
 
 if TYPE_CHECKING:
     from rrnet_cli.settings import TrainSettings
+
+
+LARGE = 10_000_000
+"""Edges above which a forward pass would hold gigabytes: 64 bytes an edge and state at width 16."""
 
 
 class Network(nn.Module):
@@ -28,7 +33,7 @@ class Network(nn.Module):
         super().__init__()
         self.settings = settings
         self.attributes = nn.ParameterDict(
-            {side: nn.Parameter(value.clone()) for side, value in problem.node_feat.items()}
+            {side: nn.Parameter(value[:].clone()) for side, value in problem.node_feat.items()}
             if problem.is_rating and settings.attributes == "learned"
             else {}
         )
@@ -54,6 +59,15 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def predict(self, problem: Problem) -> Tensor:
-        """Logits (num_inter_edges,) in evaluation mode, all fitted targets shown if context is."""
+        """Logits (num_inter_edges,) in evaluation mode, all fitted targets shown if context is.
+
+        Where training is sampled, or the graph has more than `LARGE` edges, the states of edges
+        are not held all at once.
+        """
         self.eval()
-        return self.forward(problem, problem.shown_at_rest(self.settings), problem.prior)
+        inputs = self.inputs(problem, problem.shown_at_rest(self.settings), problem.prior)
+        edges = sum(relation.num_edges for relation in problem.relations.values())
+        if self.settings.batch_size is not None or edges > LARGE:
+            return logits_in_blocks(self.rrnet, inputs)
+        logits: Tensor = self.rrnet(inputs)
+        return logits

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rrnet_cli.datasets.base import FIT
 from rrnet_cli.models.relation import Relation
+from rrnet_cli.models.rows import TINY, StoredRows
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs
 from rrnet_cli.training.votes import neighbour_votes
 
@@ -33,7 +34,8 @@ class Problem:
 
     Attributes:
         relations: See `GraphInputs`.
-        node_feat: Raw attributes of `left` and `right`, normalised as the settings ask.
+        node_feat: Raw attributes of `left` and `right`, normalised as the settings ask; in
+            memory, or `StoredRows` for sampled training.
         edge_weight: (num_edges, 1) similarity of each intra relation.
         prior: (num_inter_edges,) logit that the baseline gives each inter-edge; under
             `log_prior` a log-probability over the labels, else the logit of a scaled rating.
@@ -51,7 +53,7 @@ class Problem:
     """
 
     relations: Mapping[str, Relation]
-    node_feat: Mapping[str, Tensor]
+    node_feat: Mapping[str, Tensor | StoredRows]
     edge_weight: Mapping[str, Tensor]
     prior: Tensor
     target: Tensor
@@ -71,7 +73,7 @@ class Problem:
         self,
         settings: TrainSettings,
         known: Tensor,
-        node_feat: Mapping[str, Tensor],
+        node_feat: Mapping[str, Tensor | StoredRows],
         prior: Tensor,
     ) -> GraphInputs:
         """What the network reads when the targets of `known` edges are shown to it.
@@ -103,7 +105,7 @@ class Problem:
 
     def votes(self, known: Tensor) -> Tensor:
         """What shown neighbours say of each inter-edge, (num_inter_edges, 1): `neighbour_votes`."""
-        ends = self.relations[INTER].forward.edges(order="eid")
+        ends = self.relations[INTER].ends(0, len(self.target))
         return neighbour_votes(
             self.relations[LEFT], self.edge_weight[LEFT], ends, known, self.target
         )
@@ -126,7 +128,7 @@ def standardise(columns: Tensor) -> Tensor:
     """
     centred = columns - columns.mean(dim=0)
     spread = centred.square().mean(dim=0).sqrt()
-    return torch.where(spread > 1e-12, centred / spread.clamp_min(1e-12), 0.0)
+    return torch.where(spread > TINY, centred / spread.clamp_min(TINY), 0.0)
 
 
 def assemble(
@@ -137,6 +139,7 @@ def assemble(
     normalise: str,
     refit: Refit | None = None,
     log_views: Tensor | None = None,
+    stored: bool = False,
 ) -> Problem:
     """Prepare one heterograph.
 
@@ -150,21 +153,21 @@ def assemble(
         refit: The prior of all inter-edges by a baseline fitted on the known ones, both
             (num_inter_edges,), as numpy arrays: raw ratings, or log-probabilities.
         log_views: (num_left, num_right) log-probabilities over several views, or None.
+        stored: Leave the features where they are, which may be on disk, until they are read.
     """
     ends = {LEFT: sides[0], RIGHT: sides[1]}
     inter_type = (sides[0], "inter", sides[1])
-    relations = {INTER: Relation.of(graph[inter_type])}
+    relations = {INTER: _bare(graph, inter_type)}
     weights = {}
     for side, node_type in ends.items():
         intra_type = (node_type, "intra", node_type)
         if intra_type in graph.canonical_etypes and graph.num_edges(intra_type) > 0:
-            relations[side] = Relation.of(graph[intra_type])
+            relations[side] = _bare(graph, intra_type)
             weights[side] = graph.edges[intra_type].data["weight"].unsqueeze(1)
-    node_feat = {side: features[name].float() for side, name in ends.items()}
-    if normalise == "standard":
-        node_feat = {side: standardise(value) for side, value in node_feat.items()}
+    node_feat = {
+        side: _attributes(features[name], normalise, stored) for side, name in ends.items()
+    }
     data = graph.edges[inter_type].data
-    owner, label = graph.edges(etype=inter_type, order="eid")
     target, prior = data["target"].nan_to_num(0.0), data["prior"]
     if scale is not None:
         low, high = scale
@@ -177,12 +180,26 @@ def assemble(
         prior=prior.float(),
         target=target,
         role=data["role"],
-        owner=owner,
-        candidates=None if scale is not None else by_owner(owner, graph.num_nodes(sides[0])),
+        owner=relations[INTER].sources,
+        candidates=None if scale is not None else by_owner(relations[INTER]),
         scale=scale,
         refit=None if refit is None else lambda known: _logit(refit(known.numpy()), scale),
-        views=None if log_views is None else log_views[owner, label],
+        views=None if log_views is None else log_views[relations[INTER].ends(0, len(target))],
     )
+
+
+def _bare(graph: dgl.DGLGraph, edge_type: tuple[str, str, str]) -> Relation:
+    """One edge type without its data, which would stay in memory with it."""
+    edges = graph[edge_type].local_var()
+    edges.edata.clear()
+    return Relation.of(edges)
+
+
+def _attributes(raw: Tensor, normalise: str, stored: bool) -> Tensor | StoredRows:
+    """Raw attributes of a side as `Problem.node_feat` has them."""
+    if stored:
+        return StoredRows.standardised(raw) if normalise == "standard" else StoredRows.plain(raw)
+    return standardise(raw.float()) if normalise == "standard" else raw.float()
 
 
 def degrees(graph: dgl.DGLGraph, sides: tuple[str, str]) -> dict[str, Tensor]:
@@ -213,10 +230,13 @@ def rating_logit(rating: Tensor, scale: tuple[float, float]) -> Tensor:
     return place.logit().float()
 
 
-def by_owner(owner: Tensor, num_left: int) -> Tensor:
+def by_owner(inter: Relation) -> Tensor:
     """Edges of each left node as rows; every left node has the same number of candidates.
 
     Shapes:
-        owner (num_edges,) -> (num_left, num_edges / num_left), each row ascending.
+        -> (num_left, num_edges / num_left), of the graph's type of ids, each row ascending.
     """
-    return torch.sort(owner, stable=True).indices.view(num_left, -1)
+    _, _, edges = inter.forward.adj_tensors("csr")
+    rows: Tensor = edges.view(inter.forward.num_src_nodes(), -1)
+    is_ascending = bool((rows[:, 1:] > rows[:, :-1]).all())
+    return rows if is_ascending else rows.sort(dim=1).values

@@ -92,7 +92,9 @@ def batches(
         group: Who shares each batch; what is given is the share of this process, which is empty
             where there are fewer seeds than processes.
     """
-    seeds = owner[whole.supervised].unique()
+    supervises = torch.zeros(whole.inputs.node_feat[LEFT].shape[0], dtype=torch.bool)
+    supervises[owner[whole.supervised]] = True
+    seeds = supervises.nonzero()[:, 0].to(owner.dtype)
     for some in seeds[torch.randperm(len(seeds))].split(size):
         with group.own_stream():
             part = _around(whole, owner, group.own(some), fanout)
@@ -184,7 +186,7 @@ def _part(
     sides = _SIDES[name]
     local = [
         torch.searchsorted(nodes[side], ids)
-        for side, ids in zip(sides, relation.forward.find_edges(edges), strict=True)
+        for side, ids in zip(sides, relation.find(edges), strict=True)
     ]
     graph = dgl.heterograph(
         {(sides[0], name, sides[1]): tuple(local)}, {side: len(nodes[side]) for side in sides}

@@ -10,6 +10,8 @@ from rrnet_cli.models.relation import Relation
 
 SMALL = 1e-6
 """Weight below which an instance has no neighbour to vote."""
+AT_ONCE = 16
+"""Labels that are counted together."""
 
 
 def neighbour_votes(
@@ -33,10 +35,17 @@ def neighbour_votes(
     """
     left, right = ends
     num_left, num_right = neighbours.forward.num_nodes(), int(right.max()) + 1
-    # one column more: whether the node votes at all
-    ballots = torch.zeros(num_left, num_right + 1)
-    ballots[left[shown], right[shown]] = target[shown]
-    ballots[left[shown], num_right] = 1.0
-    counted = dgl.ops.u_mul_e_sum(neighbours.forward, ballots, weight.clamp_min(0.0))
-    share: Tensor = counted[:, :num_right] / counted[:, num_right:].clamp_min(SMALL)
-    return share[left, right].unsqueeze(1)
+    weight = weight.clamp_min(0.0)
+    votes = torch.zeros(num_left, 1)
+    votes[left[shown]] = 1.0
+    heard = dgl.ops.u_mul_e_sum(neighbours.forward, votes, weight).clamp_min(SMALL)
+    share = torch.empty(len(left), 1)
+    for first in range(0, num_right, AT_ONCE):  # a table of all would be larger than the graph
+        here = (right >= first) & (right < first + AT_ONCE)
+        cast = here & shown
+        ballots = torch.zeros(num_left, min(AT_ONCE, num_right - first))
+        ballots[left[cast], right[cast] - first] = target[cast]
+        counted = dgl.ops.u_mul_e_sum(neighbours.forward, ballots, weight)
+        own = left[here]
+        share[here, 0] = counted[own, right[here] - first] / heard[own, 0]
+    return share

@@ -142,13 +142,14 @@ def test_its_trials_are_kept_with_it_and_go_with_it(store: Store) -> None:
 def test_no_table_of_labels_is_opened(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The graph's targets of test edges are NaN, and no other table says what is right."""
     opened = []
-    read = Artifact.table
+    for reader in ("table", "parts"):
+        read = getattr(Artifact, reader)
 
-    def table(self: Artifact, name: str, *args: Any) -> Any:
-        opened.append(f"{self.ref.kind}/{name}")
-        return read(self, name, *args)
+        def spy(self: Artifact, name: str, *args: Any, read: Any = read) -> Any:
+            opened.append(f"{self.ref.kind}/{name}")
+            return read(self, name, *args)
 
-    monkeypatch.setattr(Artifact, "table", table)
+        monkeypatch.setattr(Artifact, reader, spy)
     run(store, TRIALS[:1])
     assert opened and all(name.startswith("graph/edges/") for name in opened)
 

@@ -158,6 +158,16 @@ def test_a_version_that_is_a_link_is_refused(store: Store, artifact: Artifact) -
         Artifact.open(artifact.path)
 
 
+def test_parts_are_checked_before_the_first_is_given(artifact: Artifact) -> None:
+    name = "instances.parquet"
+    assert [part.num_rows for part in artifact.parts(name)] == [3]
+    data = bytearray((artifact.path / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    overwrite(artifact.path / name, bytes(data))
+    with pytest.raises(ArtifactCorruptError, match=name):
+        next(reopened(artifact).parts(name))
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named_with_its_digest(artifact: Artifact, name: str) -> None:
     opened = reopened(artifact)

@@ -49,6 +49,17 @@ def test_a_table_comes_back_the_same(tmp_path: Path) -> None:
     assert tables.read_table(data, record, ["weight"]).equals(table.select(["weight"]))
 
 
+def test_a_table_comes_back_in_parts(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    table = edges(2**20 + 2)
+    record = record_of(tables.write_table(path, table))
+    parts = list(tables.read_parts(path, record))
+    assert len(parts) == 2 and pa.concat_tables(parts).equals(table)
+    bad = record.model_copy(update={"rows": 7})
+    with pytest.raises(ValueError, match="its manifest says 7"):
+        next(tables.read_parts(path, bad))
+
+
 def test_no_thread_of_arrows_holds_the_bytes_after_a_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rrnet_cli.datasets.base import FIT, TEST
+from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rrnet import INTER, GraphInputs
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.training.draws import draw
@@ -127,8 +128,9 @@ def test_unknown_targets_become_zero_and_ratings_are_scaled() -> None:
 
 
 def test_by_owner_lists_each_left_node_s_edges() -> None:
-    owner = torch.tensor([2, 0, 1, 0, 2, 1])
-    assert by_owner(owner, 3).tolist() == [[1, 3], [2, 5], [0, 4]]
+    ends = torch.tensor([2, 0, 1, 0, 2, 1]), torch.tensor([1, 0, 0, 1, 0, 1])
+    graph = dgl.heterograph({("image", "inter", "text"): ends}, {"image": 3, "text": 2})
+    assert by_owner(Relation.of(graph)).tolist() == [[1, 3], [2, 5], [0, 4]]
 
 
 def test_standardise_matches_numpy_and_zeroes_constant_columns() -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from rrnet_cli.models.relation import Relation
-from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT
+from rrnet_cli.models.rows import StoredRows
+from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, RRNet
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.training.draws import draw
 from rrnet_cli.training.network import Network
@@ -100,6 +101,29 @@ def test_small_batches_answer_as_the_full_graph_where_nothing_is_left_out(case: 
         ours = network.rrnet(batch.inputs)[batch.supervised]
         expected = logits[batch.target[batch.supervised]]
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_network_of_sampled_steps_answers_as_one_of_whole_ones(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by blocks of edges, from rows that are read when needed, the other at once."""
+    network, problem, _ = prepared(case)
+    logits = network.predict(problem)
+    stored = {side: StoredRows.plain(feat) for side, feat in problem.node_feat.items()}
+    sampled = {"batch_size": 8, "fanout": (2, 2)}
+    network.settings = network.settings.model_copy(update=sampled)
+    monkeypatch.setattr(RRNet, "forward", lambda *_: pytest.fail("all edges at once"))
+    ours = network.predict(replace(problem, node_feat=stored))
+    torch.testing.assert_close(ours, logits, rtol=1e-5, atol=1e-5)
+
+
+def test_a_large_graph_is_answered_for_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, problem, _ = prepared("plus")
+    logits = network.predict(problem)
+    monkeypatch.setattr("rrnet_cli.training.network.LARGE", 5)
+    monkeypatch.setattr(RRNet, "forward", lambda *_: pytest.fail("all edges at once"))
+    torch.testing.assert_close(network.predict(problem), logits, rtol=1e-5, atol=1e-5)
 
 
 def test_a_hop_too_few_is_seen() -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import dgl
+import pytest
 import torch
 
 from rrnet_cli.datasets.base import FIT
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.training.draws import draw
-from rrnet_cli.training.votes import neighbour_votes
+from rrnet_cli.training.votes import AT_ONCE, neighbour_votes
 
 from .problems import PLUS_SMALL, classification, rating, small
 
@@ -31,8 +32,9 @@ def by_hand(problem, known: torch.Tensor) -> torch.Tensor:
     return torch.tensor(votes)
 
 
-def test_votes_are_the_weighted_share_of_shown_neighbours() -> None:
-    problem = classification(num_left=20)
+@pytest.mark.parametrize("labels, candidates", [(4, 3), (2 * AT_ONCE + 3, 30)])
+def test_votes_are_the_weighted_share_of_shown_neighbours(labels: int, candidates: int) -> None:
+    problem = classification(num_left=20, num_labels=labels, num_candidates=candidates)
     torch.manual_seed(0)
     known = draw(problem, small(**PLUS_SMALL)).known
     votes = problem.votes(known).squeeze(1)
