@@ -27,6 +27,8 @@ from rrnet_cli.training.objectives import probabilities
 from rrnet_cli.training.problem import Problem, assemble, degrees
 
 if TYPE_CHECKING:
+    import dgl
+
     from rrnet_cli.store.artifact import Artifact
     from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
@@ -143,17 +145,25 @@ def check_engine(engine: str) -> None:
         ) from error
 
 
-def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -> Problem:
-    """Read a graph and its features into what training and scoring need."""
+def read_heterograph(graph: Artifact, features: Artifact) -> dgl.DGLGraph:
+    """The graph of an artifact; its features say how many nodes there are."""
     summary = features.manifest.summary
-    sides = (str(summary["left"]), str(summary["right"]))
     tensors = features.tensors("features.safetensors")
     tables = {
         parse_edge_key(name.removeprefix("edges/").removesuffix(".parquet")): graph.table(name)
         for name in graph.manifest.files
         if name.startswith("edges/")
     }
-    heterograph = from_tables({side: tensors[side].shape[0] for side in sides}, tables)
+    sides = (str(summary["left"]), str(summary["right"]))
+    return from_tables({side: tensors[side].shape[0] for side in sides}, tables)
+
+
+def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -> Problem:
+    """Read a graph and its features into what training and scoring need."""
+    summary = features.manifest.summary
+    sides = (str(summary["left"]), str(summary["right"]))
+    tensors = features.tensors("features.safetensors")
+    heterograph = read_heterograph(graph, features)
     low, high = _SCALE.validate_python(summary.get("scale") or (None, None))
     scale = None if low is None or high is None else (low, high)
     if scale is not None and settings.attributes == "degree":

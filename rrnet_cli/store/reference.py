@@ -13,6 +13,7 @@ from rrnet_cli.store.digests import JSON, Fingerprint, digest_json
 FORMATS: Mapping[str, int] = {
     "features": 1,
     "graph": 1,
+    "partition": 1,
     "model": 1,
     "sweep": 1,
     "evaluation": 1,
@@ -23,6 +24,7 @@ FORMATS: Mapping[str, int] = {
 STAGES: Mapping[str, str] = {
     "features": "rrnet extract",
     "graph": "rrnet build-graph",
+    "partition": "rrnet partition",
     "model": "rrnet train",
     "sweep": "rrnet sweep",
     "evaluation": "rrnet eval",
