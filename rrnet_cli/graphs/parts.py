@@ -59,8 +59,8 @@ def write_parts(
     Raises:
         ConfigError: A part would have no node or no edge of some type, which DGL cannot hold.
     """
-    if parts > min(graph.num_nodes(side) for side in graph.ntypes):
-        raise _too_many(parts)  # METIS itself would abort the process
+    if 2 * parts > min(graph.num_nodes(side) for side in graph.ntypes):
+        raise _too_many(parts)  # METIS may abort the process on so few nodes
     (inter,) = (kind for kind in graph.canonical_etypes if kind[1] == "inter")
     both = _with_reversed(graph, inter)
     for side, values in features.items():

@@ -83,9 +83,16 @@ def test_metis_cuts_less_than_chance_and_evenly(tmp_path: Path) -> None:
     assert max(statistics["balance"].values()) < 1.1
 
 
-@pytest.mark.parametrize("num_right", [2, 5])
-def test_too_many_parts_are_refused(tmp_path: Path, num_right: int) -> None:
-    graph = some_graph(num_left=6, num_right=num_right)
+def test_too_many_parts_are_refused(tmp_path: Path) -> None:
+    graph = some_graph(num_left=40, num_right=9)
     features = {side: torch.zeros(graph.num_nodes(side), 1) for side in graph.ntypes}
     with pytest.raises(ConfigError, match="5 parts"):
         write_parts(graph, features, 5, tmp_path)
+
+
+def test_a_part_without_an_edge_of_some_type_is_refused(tmp_path: Path) -> None:
+    graph = some_graph()
+    graph = dgl.remove_edges(graph, torch.arange(1, 90), etype="intra")
+    features = {side: torch.zeros(graph.num_nodes(side), 1) for side in graph.ntypes}
+    with pytest.raises(ConfigError, match="no edge"):
+        write_parts(graph, features, 2, tmp_path)
