@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rrnet_cli.errors import DivergedError
 from rrnet_cli.progress import Reporter
@@ -116,7 +116,7 @@ def fit(
             progress.epochs += 1
             metrics = evaluate(network, problem)
             for name, value in metrics.items():
-                _require_finite(name, value, progress.epochs, settings)
+                require_finite(name, value, progress.epochs, settings)
             progress.record({"epoch": progress.epochs, "loss": loss, **metrics}, network)
             if workspace is not None:
                 _checkpoint(workspace, network, optimizer, progress)
@@ -125,7 +125,7 @@ def fit(
     return network.eval(), progress
 
 
-def make_optimizer(network: Network, settings: TrainSettings) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
     """Momentum SGD (the paper) or AdamW over all parameters."""
     if settings.optimizer == "sgd":
         return torch.optim.SGD(
@@ -151,7 +151,7 @@ def step(network: Network, batch: Batch, optimizer: torch.optim.Optimizer, epoch
     logits = network.rrnet(batch.inputs)
     loss = training_loss(batch, logits, settings.objective, settings.reduction)
     value = float(loss)
-    _require_finite("training loss", value, epoch, settings)
+    require_finite("training loss", value, epoch, settings)
     loss.backward()
     if settings.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
@@ -178,8 +178,12 @@ def evaluate(network: Network, problem: Problem) -> dict[str, float]:
     return select_metrics(problem, probabilities(problem, logits, network.settings.objective))
 
 
-def _require_finite(what: str, value: float, epoch: int, settings: TrainSettings) -> None:
-    """Stop a run that diverged, before the epoch is written as a checkpoint."""
+def require_finite(what: str, value: float, epoch: int, settings: TrainSettings) -> None:
+    """Stop a run that diverged, before the epoch is written as a checkpoint.
+
+    Raises:
+        DivergedError: The value is NaN or infinite.
+    """
     if not math.isfinite(value):
         raise DivergedError(
             f"The {what} became {value} at epoch {epoch}.",

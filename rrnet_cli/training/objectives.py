@@ -49,6 +49,14 @@ def training_loss(batch: Batch, logits: Tensor, objective: str, reduction: str) 
     return edge_cross_entropy(logits[supervised], target[supervised], reduction)
 
 
+def num_supervised(batch: Batch, objective: str) -> int:
+    """How many edges, or instances, a mean of `training_loss` is over."""
+    if objective == "softmax" and batch.candidates is not None:
+        rows = batch.candidates[batch.supervised[batch.candidates[:, 0]]]
+        return int((batch.target[rows].sum(dim=1) > 0).sum())
+    return int(batch.supervised.sum())
+
+
 def probabilities(problem: Problem, logits: Tensor, objective: str) -> Tensor:
     """P of eq. (2), or the softmax over an instance's candidates where that was trained.
 
