@@ -12,6 +12,7 @@ from rrnet_cli.models.rrnet import GraphInputs, RRNet, Shape
 from rrnet_cli.training.problem import Problem
 
 if TYPE_CHECKING:
+    from rrnet_cli.models.engines.base import Engine
     from rrnet_cli.settings import TrainSettings
 
 
@@ -33,14 +34,8 @@ class Network(nn.Module):
             else {}
         )
         known = problem.shown_at_rest(settings)
-        self.rrnet = RRNet(
-            Shape.of(problem.inputs(settings, known, problem.node_feat, problem.prior)),
-            settings.units,
-            settings.hidden,
-            init=settings.init,
-            zero_decoder=settings.prior == "residual",
-            engine=engines.choose(engine),
-        )
+        inputs = problem.inputs(settings, known, problem.node_feat, problem.prior)
+        self.rrnet = build(Shape.of(inputs), settings, engines.choose(engine))
 
     def forward(self, problem: Problem, known: Tensor, prior: Tensor) -> Tensor:
         """Logits (num_inter_edges,) with the targets of `known` edges and their prior shown."""
@@ -57,3 +52,15 @@ class Network(nn.Module):
         """Logits (num_inter_edges,) in evaluation mode, all fitted targets shown if context is."""
         self.eval()
         return self.forward(problem, problem.shown_at_rest(self.settings), problem.prior)
+
+
+def build(shape: Shape, settings: TrainSettings, engine: Engine) -> RRNet:
+    """The RR-Net that the settings ask for."""
+    return RRNet(
+        shape,
+        settings.units,
+        settings.hidden,
+        init=settings.init,
+        zero_decoder=settings.prior == "residual",
+        engine=engine,
+    )

@@ -1,0 +1,210 @@
+"""Stage `train` on a partition: servers and trainers, watched over, to a model artifact."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from rrnet_cli.errors import ConfigError
+from rrnet_cli.models.rrnet import LEFT, RIGHT
+from rrnet_cli.progress import Reporter
+from rrnet_cli.settings import TrainSettings
+from rrnet_cli.stages._crew import Crew, Member
+from rrnet_cli.stages.partition import MAPPING, PARTS
+from rrnet_cli.stages.train import check_device, check_engine, check_settings, load_problem, write
+from rrnet_cli.store.reference import Key
+from rrnet_cli.store.store import Outcome, Store
+from rrnet_cli.training.problem import moments
+from rrnet_cli.training.served import Site, connect, disconnect, forget, new_token, serve
+
+if TYPE_CHECKING:
+    from rrnet_cli.store.artifact import Artifact
+    from rrnet_cli.store.draft import Draft
+    from rrnet_cli.training.distributed import Leader
+
+Hosts = Sequence[tuple[str, int]]
+
+
+def train_distributed(
+    settings: TrainSettings,
+    *,
+    store: Store,
+    partition: Artifact,
+    name: str | None,
+    reporter: Reporter,
+    hosts: Hosts,
+    index: int | None,
+    force: bool = False,
+    device: str = "auto",
+    engine: str = "auto",
+) -> Outcome | None:
+    """Train RR-Net on the parts of a graph, one server and one trainer a part.
+
+    Args:
+        settings: Of the stage; the model's version depends on them, the graph and the partition.
+        store: Where artifacts are; every host reads the partition, host 0 the graph too.
+        partition: What is served.
+        name: Of the model artifact; `<partition name>-<preset>` where None.
+        reporter: Progress and notes.
+        hosts: Address and port of each part's server.
+        index: Which host this is; None where this machine has all parts.
+        force: Train again even where the same version is there.
+        device: `auto` or `cpu`.
+        engine: One of `engines.NAMES`.
+
+    Returns:
+        The model artifact, as `train` makes it; None on a host other than 0.
+
+    Raises:
+        ConfigError: Settings that do not fit the graph, or no batch size.
+        DivergedError: A loss that became NaN or infinite.
+        ResourceError: A server or a trainer ended before its time.
+    """
+    check_device(device)
+    check_engine(engine)
+    features = store.resolve("features", str(partition.manifest.inputs["features"]))
+    check_settings(settings, features)
+    if settings.batch_size is None:
+        raise ConfigError(
+            "Training on parts works on samples of the graph.",
+            "Give --batch-size and --fanout, such as --batch-size 256 --fanout 10,10.",
+        )
+    parts = partition.manifest.summary["parts"]
+    if len(hosts) != parts:
+        raise ConfigError(
+            f"{partition.ref} has {parts} parts, but there are {len(hosts)} hosts.",
+            f"Cut the graph with --parts {len(hosts)}, or name {parts} hosts.",
+        )
+    key = Key(
+        kind="model",
+        name=name or f"{partition.ref.name}-{settings.preset}"
+        f"{'' if settings.units else '-no-units'}",
+        params=settings.recorded(),
+        inputs={**partition.manifest.inputs, "partition": partition.ref},
+        data=None,
+    )
+    partition.verify()
+    here = range(parts) if index is None else (index,)
+
+    def run() -> Any:
+        return _run(settings, store, partition, reporter, hosts, here, engine)
+
+    def build_artifact(draft: Draft) -> None:
+        result = run()
+        write(draft, features=features, **result)
+        draft.summary["parts"] = parts
+
+    if index:
+        run()
+        return None
+    return store.materialise(key, build_artifact, force=force)
+
+
+def _run(
+    settings: TrainSettings,
+    store: Store,
+    partition: Artifact,
+    reporter: Reporter,
+    hosts: Hosts,
+    here: Sequence[int],
+    engine: str,
+) -> Any:
+    """Start what this host runs, and see to it that all of it ends; the leader's result."""
+    token = new_token()
+    threads = max(1, torch.get_num_threads() // len(here))
+    with tempfile.TemporaryDirectory(prefix="rrnet-") as scratch:
+        sites = [
+            Site(token, tuple(hosts), part, partition.path / Path(PARTS).parent, Path(scratch))
+            for part in here
+        ]
+        members = [Member(f"The server of part {site.index}", _serve, (site,)) for site in sites]
+        members += [
+            Member(
+                f"The trainer of part {site.index}",
+                _train,
+                (site, settings, store.root.absolute(), store.verify, str(partition.ref), engine),
+                reports=True,
+            )
+            for site in sites
+        ]
+        try:
+            with (
+                Crew(members, Path(scratch), threads) as crew,
+                reporter.task("training RR-Net", settings.epochs, unit="epoch") as task,
+            ):
+                return crew.result(lambda status: task.advance(1, status))
+        finally:
+            forget(token)
+
+
+def _serve(site: Site) -> None:
+    serve(site)
+
+
+def _train(
+    report: Any,
+    site: Site,
+    settings: TrainSettings,
+    root: Path,
+    verify: bool,
+    partition_ref: str,
+    engine: str,
+) -> dict[str, Any] | None:
+    """A trainer's process; that of part 0 leads and returns what the artifact is made of."""
+    from datetime import timedelta
+
+    import torch.distributed as group
+
+    from rrnet_cli.training.distributed import fit
+
+    store = Store(root, verify=verify)
+    partition = store.resolve("partition", partition_ref)
+    mapping = partition.tensors(MAPPING)
+    leader = _leader(store, partition, settings, engine, mapping) if site.index == 0 else None
+    graph = connect(site)
+    address, port = site.hosts[0]
+    group.init_process_group(
+        "gloo",
+        init_method=f"tcp://{address}:{port + 1}",
+        rank=site.index,
+        world_size=len(site.hosts),
+        timeout=timedelta(hours=1),  # the leader may refit a baseline meanwhile
+    )
+
+    def told(loss: float, metrics: Any) -> None:
+        report(" ".join(f"{name} {value:.4g}" for name, value in {"loss": loss, **metrics}.items()))
+
+    fit(graph, mapping["edge"], leader, settings, engine, told)
+    disconnect()
+    if leader is None:
+        return None
+    return {"network": leader.finished(), "progress": leader.progress}
+
+
+def _leader(
+    store: Store, partition: Artifact, settings: TrainSettings, engine: str, mapping: Any
+) -> Leader:
+    """The ordinary problem, and where its nodes and edges are in the parts."""
+    from rrnet_cli.training.distributed import Leader
+
+    graph, features = (
+        store.resolve(kind, str(partition.manifest.inputs[kind])) for kind in ("graph", "features")
+    )
+    problem = load_problem(graph, features, settings)
+    sides = {side: str(partition.manifest.summary[side]) for side in (LEFT, RIGHT)}
+    tensors = features.tensors("features.safetensors")
+    # These settings put other attributes in the place of the features that the parts hold.
+    replaced = {"degree": (LEFT, RIGHT), "none": (LEFT,)}.get(settings.attributes, ())
+    served = {}
+    for side, kind in sides.items():
+        if side not in replaced:
+            width = tensors[kind].shape[1]
+            plain = torch.zeros(width), torch.ones(width)
+            standard = settings.normalise == "standard"
+            served[side] = moments(tensors[kind].float()) if standard else plain
+    node = {side: mapping[f"node.{kind}"] for side, kind in sides.items()}
+    return Leader(problem, settings, engine, served, sides, node, mapping["edge"])
