@@ -48,6 +48,20 @@ def train(
     engine: Annotated[
         str, typer.Option(help="How edge layers are computed: auto, dgl or fused (by numba).")
     ] = "auto",
+    partitions: Annotated[
+        str | None,
+        typer.Option(help="Train on the parts of this partition artifact; --local or --hosts."),
+    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="With --partitions: all parts on this machine.")
+    ] = False,
+    hosts: Annotated[
+        Path | None,
+        typer.Option(help="With --partitions: file with a line `address [port]` a part."),
+    ] = None,
+    host_index: Annotated[
+        int | None, typer.Option(min=0, help="With --hosts: which line this host is, from 0.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the artifact. [<graph>-<preset>, and -no-units]")
     ] = None,
@@ -69,7 +83,15 @@ def train(
 
     session = ctx.obj
     store = session.store()
-    source = store.resolve("graph", graph)
+    places = None
+    if partitions is None and not (local or hosts is not None or host_index is not None):
+        source = store.resolve("graph", graph)
+    else:
+        from rrnet_cli.cli.hosts import parts_of, places_of
+
+        partition = parts_of(store, graph, partitions)
+        places = places_of(partition, local, hosts, host_index)
+        source = store.resolve("graph", str(partition.manifest.inputs["graph"]))
     settings = train_settings(
         source,
         config=config,
@@ -90,17 +112,37 @@ def train(
             "seed": seed,
         },
     )
-    outcome = run(
-        settings,
-        store=store,
-        graph=str(source.ref),
-        name=name,
-        reporter=session.reporter,
-        force=force,
-        resume=resume,
-        device=device,
-        engine=engine,
-    )
+    if places is not None:
+        from rrnet_cli.stages.train_distributed import train_distributed
+
+        made = train_distributed(
+            settings,
+            store=store,
+            partition=partition,
+            name=name,
+            reporter=session.reporter,
+            hosts=places,
+            index=host_index,
+            force=force,
+            device=device,
+            engine=engine,
+        )
+        if made is None:
+            session.reporter.note(f"host {host_index} is done; the model is on host 0")
+            return
+        outcome = made
+    else:
+        outcome = run(
+            settings,
+            store=store,
+            graph=str(source.ref),
+            name=name,
+            reporter=session.reporter,
+            force=force,
+            resume=resume,
+            device=device,
+            engine=engine,
+        )
     summary: Mapping[str, Any] = outcome.artifact.manifest.summary
     if outcome.cached:
         session.reporter.note(f"cached: {outcome.artifact.ref}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -76,7 +77,7 @@ def train(
     check_engine(engine)
     source = store.resolve("graph", graph)
     features = store.resolve("features", str(source.manifest.inputs["features"]))
-    _check(settings, features)
+    check_settings(settings, features)
     key = model_key(settings, source, features, name)
 
     def build(draft: Draft) -> None:
@@ -94,7 +95,14 @@ def train(
             reporter=reporter,
             engine=engine,
         )
-        _write(draft, network, progress, features)
+        write(
+            draft,
+            network.state_dict(),
+            progress,
+            features,
+            count_parameters(network),
+            network.rrnet.engine.name,
+        )
 
     return store.materialise(key, build, force=force)
 
@@ -221,8 +229,12 @@ def _settings_of(model: Artifact) -> TrainSettings:
         ) from error
 
 
-def _check(settings: TrainSettings, features: Artifact) -> None:
-    """Refuse settings that the task gives no meaning to."""
+def check_settings(settings: TrainSettings, features: Artifact) -> None:
+    """Refuse settings that the task gives no meaning to.
+
+    Raises:
+        ConfigError: Names the setting.
+    """
     rating = features.manifest.summary["task"] == "rating"
     if rating and settings.objective == "softmax":
         raise ConfigError(
@@ -237,9 +249,16 @@ def _check(settings: TrainSettings, features: Artifact) -> None:
         )
 
 
-def _write(draft: Draft, network: Network, progress: Progress, features: Artifact) -> None:
+def write(
+    draft: Draft,
+    weights: Mapping[str, Any],
+    progress: Progress,
+    features: Artifact,
+    parameters: int,
+    engine: str,
+) -> None:
     """Weights, curve and summary into the artifact."""
-    draft.write_tensors(_WEIGHTS, network.state_dict())
+    draft.write_tensors(_WEIGHTS, weights)
     columns = sorted({name for row in progress.history for name in row} - {"epoch"})
     epochs = [int(row["epoch"] or 0) for row in progress.history]
     missing = float("nan")  # the untrained network's loss; a curve has a gap there
@@ -261,12 +280,12 @@ def _write(draft: Draft, network: Network, progress: Progress, features: Artifac
             "task": features.manifest.summary["task"],
             "recipe": features.manifest.summary.get("recipe"),
             "backbone": features.manifest.summary.get("backbone"),
-            "parameters": count_parameters(network),
+            "parameters": parameters,
             "epochs": progress.epochs,
             "best_epoch": int(best.pop("epoch")),
             "best": best,
             "start": {k: v for k, v in progress.history[0].items() if k not in ("epoch", "loss")},
             "threads": torch.get_num_threads(),
-            "engine": network.rrnet.engine.name,
+            "engine": engine,
         }
     )

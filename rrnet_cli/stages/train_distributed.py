@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rrnet_cli.errors import ConfigError
-from rrnet_cli.models.rrnet import LEFT, RIGHT
+from rrnet_cli.models.rrnet import LEFT, RIGHT, count_parameters
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.stages._crew import Crew, Member
@@ -18,6 +18,7 @@ from rrnet_cli.stages.partition import MAPPING, PARTS
 from rrnet_cli.stages.train import check_device, check_engine, check_settings, load_problem, write
 from rrnet_cli.store.reference import Key
 from rrnet_cli.store.store import Outcome, Store
+from rrnet_cli.training.loop import Progress
 from rrnet_cli.training.problem import moments
 from rrnet_cli.training.served import Site, connect, disconnect, forget, new_token, serve
 
@@ -95,7 +96,10 @@ def train_distributed(
 
     def build_artifact(draft: Draft) -> None:
         result = run()
-        write(draft, features=features, **result)
+        progress = Progress(result["epochs"], result["history"])
+        write(
+            draft, result["weights"], progress, features, result["parameters"], result["engine"]
+        )
         draft.summary["parts"] = parts
 
     if index:
@@ -126,7 +130,7 @@ def _run(
             Member(
                 f"The trainer of part {site.index}",
                 _train,
-                (site, settings, store.root.absolute(), store.verify, str(partition.ref), engine),
+                (site, settings, store.root.absolute(), partition.verifies, str(partition.ref), engine),
                 reports=True,
             )
             for site in sites
@@ -182,7 +186,15 @@ def _train(
     disconnect()
     if leader is None:
         return None
-    return {"network": leader.finished(), "progress": leader.progress}
+    # As plain arrays: tensors would go by shared memory, which ends with this process.
+    progress = leader.progress
+    return {
+        "weights": {name: value.numpy() for name, value in progress.best.items()},
+        "history": progress.history,
+        "epochs": progress.epochs,
+        "parameters": count_parameters(leader.network),
+        "engine": leader.network.rrnet.engine.name,
+    }
 
 
 def _leader(

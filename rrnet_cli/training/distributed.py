@@ -336,7 +336,8 @@ def _sum_gradients(network: torch.nn.Module) -> None:
         [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in parameters]
     )
     _sum(flat)
-    for parameter, some in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+    sizes = [parameter.numel() for parameter in parameters]
+    for parameter, some in zip(parameters, flat.split(sizes), strict=True):
         parameter.grad = some.view_as(parameter)
 
 
