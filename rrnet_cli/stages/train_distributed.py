@@ -82,8 +82,8 @@ def train_distributed(
         )
     key = Key(
         kind="model",
-        name=name or f"{partition.ref.name}-{settings.preset}"
-        f"{'' if settings.units else '-no-units'}",
+        name=name
+        or f"{partition.ref.name}-{settings.preset}{'' if settings.units else '-no-units'}",
         params=settings.recorded(),
         inputs={**partition.manifest.inputs, "partition": partition.ref},
         data=None,
@@ -97,9 +97,7 @@ def train_distributed(
     def build_artifact(draft: Draft) -> None:
         result = run()
         progress = Progress(result["epochs"], result["history"])
-        write(
-            draft, result["weights"], progress, features, result["parameters"], result["engine"]
-        )
+        write(draft, result["weights"], progress, features, result["parameters"], result["engine"])
         draft.summary["parts"] = parts
 
     if index:
@@ -130,7 +128,14 @@ def _run(
             Member(
                 f"The trainer of part {site.index}",
                 _train,
-                (site, settings, store.root.absolute(), partition.verifies, str(partition.ref), engine),
+                (
+                    site,
+                    settings,
+                    store.root.absolute(),
+                    partition.verifies,
+                    str(partition.ref),
+                    engine,
+                ),
                 reports=True,
             )
             for site in sites

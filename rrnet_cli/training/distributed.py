@@ -27,7 +27,7 @@ from rrnet_cli.training.network import Network, build
 from rrnet_cli.training.objectives import num_supervised, training_loss
 from rrnet_cli.training.problem import Problem, by_owner
 from rrnet_cli.training.sampling import Batch, surroundings
-from rrnet_cli.training.served import Neighbours
+from rrnet_cli.training.served import Neighbours, keep_tensors
 
 if TYPE_CHECKING:
     from rrnet_cli.settings import TrainSettings
@@ -302,6 +302,7 @@ def fit(
             seeds = leader.seeds(leader.progress.epochs + 1)
         seeds = _broadcast(seeds)
         if not len(seeds):
+            keep_tensors()
             return
         epoch = leader.progress.epochs + 1 if leader is not None else 0
         assert settings.batch_size is not None

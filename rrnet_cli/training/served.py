@@ -87,9 +87,13 @@ def connect(site: Site) -> dgl.distributed.DistGraph:
     return dgl.distributed.DistGraph(_name(site))
 
 
+def keep_tensors() -> None:
+    """Leave tensors to the end of the servers: DGL's own deletion is a barrier of all clients."""
+    dist_context.set_initialized(False)
+
+
 def disconnect() -> None:
     """Wait for all clients, then let the servers end."""
-    dist_context.set_initialized(False)  # or every tensor would be deleted by all in turn
     dist_context.exit_client()
 
 
