@@ -129,9 +129,11 @@ class RRNet(nn.Module):
         for name, mlp in self.edge_encoder.items():
             for block, side in enumerate(self.ends[name]):
                 readers[side].append((mlp, block))
-        mapped = {}
+        mapped: dict[tuple[MLP, int], Tensor] = {}
         for side, some in readers.items():
-            parts = map_together(inputs.node_feat[side], [(mlp.first, block) for mlp, block in some])
+            parts = map_together(
+                inputs.node_feat[side], [(mlp.first, block) for mlp, block in some]
+            )
             mapped |= dict(zip(some, parts, strict=True))
         nodes = {
             side: mlp.head(mapped[mlp, 0] + mlp.first.bias)

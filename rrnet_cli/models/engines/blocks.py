@@ -43,14 +43,6 @@ def number_ends(src: Any, dst: Any, grid: Any, start: int, count: int, ends: Any
 
 
 @njit(nogil=True)
-def prefetch_rows(lanes: Any, values: Any, start: int, count: int) -> None:
-    """Bring the rows of a block to the cache; nothing if there are none."""
-    if values.shape[0] > 0:
-        for b in range(count):
-            prefetch(lanes, values, start + b)
-
-
-@njit(nogil=True)
 def prefetch_ids(lanes: Any, values: Any, ids: Any, count: int) -> None:
     """Bring the rows of some nodes to the cache; nothing if there are none."""
     if values.shape[0] > 0:

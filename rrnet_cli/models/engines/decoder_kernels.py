@@ -11,7 +11,6 @@ from rrnet_cli.models.engines.blocks import (
     BLOCK,
     column_sum,
     outer_add,
-    prefetch_rows,
     stream_rows,
     times,
 )
@@ -56,7 +55,6 @@ def decoder_forward(lanes: Any, part: Any, x: Any, layer: Any, out: Any) -> None
     head = load(lanes, layer[2], 0)
     for start in range(part[0], part[1], BLOCK):
         count = min(BLOCK, part[1] - start)
-        prefetch_rows(lanes, x, start + BLOCK, min(BLOCK, part[1] - start - count))
         _decoder_hidden(lanes, x, (start, count), layer, hidden)
         for b in range(count):
             out[start + b] = total(load(lanes, hidden, b) * head) + layer[3][0, 0]
@@ -92,7 +90,6 @@ def decoder_backward(
     of_bias = np.float64(0.0)  # not in `sums`, where both threads' are in one cache line
     for start in range(part[0], part[1], BLOCK):
         count = min(BLOCK, part[1] - start)
-        prefetch_rows(lanes, x, start + BLOCK, min(BLOCK, part[1] - start - count))
         _decoder_hidden(lanes, x, (start, count), layer, hidden)
         of_head = fill(0.0, head)
         for b in range(count):

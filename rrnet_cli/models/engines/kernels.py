@@ -20,7 +20,6 @@ from rrnet_cli.models.engines.blocks import (
     number_ends,
     outer_add,
     prefetch_ids,
-    prefetch_rows,
     scatter_add,
     stream_rows,
     times,
@@ -47,13 +46,12 @@ def _block(part: Any, start: int) -> Any:
 def _ahead(lanes: Any, graph: Any, layer: Any, at: Any, ends: Any) -> None:
     """Number the ends of a block that is to come, and have its rows fetched meanwhile."""
     src, dst, grid = graph
-    source, target, x = layer[:3]
+    source, target = layer[:2]
     start, count = at
     number_ends(src, dst, grid, start, count, ends)
-    prefetch_ids(lanes, source, ends[0], count)
-    prefetch_ids(lanes, target, ends[1], count)
-    if x.shape[1] > 0:
-        prefetch_rows(lanes, x, start, count)
+    if grid[0] == 0:  # the processor foresees a grid's rows by itself
+        prefetch_ids(lanes, source, ends[0], count)
+        prefetch_ids(lanes, target, ends[1], count)
 
 
 @njit(nogil=True)
@@ -171,10 +169,10 @@ def edge_backward(
         at, coming = (start, count), _block(part, start + BLOCK)
         ends, ahead = ahead, ends
         _ahead(lanes, graph, layer, coming, ahead)
-        prefetch_rows(lanes, grads[0], coming[0], coming[1])
-        for end in range(2):
-            prefetch_ids(lanes, grads[1][end], ahead[end], coming[1])
-            prefetch_ids(lanes, node_sums[end], ahead[end], coming[1])
+        if graph[2][0] == 0:
+            for end in range(2):
+                prefetch_ids(lanes, grads[1][end], ahead[end], coming[1])
+                prefetch_ids(lanes, node_sums[end], ahead[end], coming[1])
         _hidden(lanes, ends, layer, at, hidden)
         _incoming(lanes, ends, at, grads, grad)
         outer_add(lanes, hidden, 0, grad, 0, count, weight_sums[1])
