@@ -65,6 +65,21 @@ class BlockLinear(nn.Module):
         return functional.linear(value, self.block_weight(index), bias)
 
 
+def map_together(value: Tensor, blocks: Sequence[tuple[BlockLinear, int]]) -> list[Tensor]:
+    """Map one value by several maps' blocks, without their biases.
+
+    One wide product reads the value once, and takes about half the time of as many narrow ones.
+
+    Shapes:
+        value (rows, width); of each block (its map, its index there), whose width is that of the
+        value: -> (rows, out_features of the map), contiguous.
+    """
+    weights = [linear.block_weight(index) for linear, index in blocks]
+    together = functional.linear(value, torch.cat(weights))
+    parts = together.split([len(weight) for weight in weights], dim=1)
+    return [part.contiguous() for part in parts]
+
+
 class Head(nn.Module):
     """What follows the first linear map of an MLP: ReLU, then a linear map.
 

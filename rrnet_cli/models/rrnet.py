@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rrnet_cli.models.engines.base import Engine
 from rrnet_cli.models.engines.dgl_ops import DGLEngine
-from rrnet_cli.models.layers import MLP, Init
+from rrnet_cli.models.layers import MLP, Init, map_together
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.units import InterUnit, IntraUnit
 
@@ -113,18 +113,42 @@ class RRNet(nn.Module):
         self.decoder = MLP([hidden], hidden, 1, init, zero=zero_decoder)
         self.ends = ends
 
-    def encode_edges(self, name: str, inputs: GraphInputs) -> Tensor:
-        """Eq. (1) on the edges of one relation, whose raw attribute is v_s ‖ v_r (‖ extra).
+    def encode(self, inputs: GraphInputs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Eq. (1): latent attributes of nodes, by side, and of edges, by relation.
+
+        The raw attribute of an edge is v_s ‖ v_r (‖ extra). All that is linear in the raw
+        attributes of a side is mapped in one product.
 
         Shapes:
-            -> (num_edges, hidden).
+            -> (num_nodes, hidden) for each side that units read, (num_edges, hidden) for each
+            relation.
         """
-        mlp = self.edge_encoder[name]
-        first = mlp.first
-        source, target = (inputs.node_feat[end] for end in self.ends[name])
-        ends = first.block(0, source, with_bias=True), first.block(1, target)
-        extra = inputs.edge_inputs.get(name)
-        return self.engine.encode(inputs.relations[name], ends, mlp, extra)
+        readers: dict[str, list[tuple[MLP, int]]] = {LEFT: [], RIGHT: []}
+        for side, mlp in self.node_encoder.items():
+            readers[side].append((mlp, 0))
+        for name, mlp in self.edge_encoder.items():
+            for block, side in enumerate(self.ends[name]):
+                readers[side].append((mlp, block))
+        mapped: dict[tuple[MLP, int], Tensor] = {}
+        for side, some in readers.items():
+            parts = map_together(
+                inputs.node_feat[side], [(mlp.first, block) for mlp, block in some]
+            )
+            mapped |= dict(zip(some, parts, strict=True))
+        nodes = {
+            side: mlp.head(mapped[mlp, 0] + mlp.first.bias)
+            for side, mlp in self.node_encoder.items()
+        }
+        edges = {
+            name: self.engine.encode(
+                inputs.relations[name],
+                (mapped[mlp, 0] + mlp.first.bias, mapped[mlp, 1]),
+                mlp,
+                inputs.edge_inputs.get(name),
+            )
+            for name, mlp in self.edge_encoder.items()
+        }
+        return nodes, edges
 
     def forward(self, inputs: GraphInputs) -> Tensor:
         """Logit of every inter-edge; the probability of eq. (2) is its sigmoid.
@@ -132,8 +156,7 @@ class RRNet(nn.Module):
         Shapes:
             -> (num_inter_edges,), in the order of the inter relation's edges.
         """
-        nodes = {side: mlp(inputs.node_feat[side]) for side, mlp in self.node_encoder.items()}
-        edges = {name: self.encode_edges(name, inputs) for name in self.edge_encoder}
+        nodes, edges = self.encode(inputs)
         for unit in self.units:
             for name, layer in unit.items():
                 relation = inputs.relations[name]

@@ -10,7 +10,7 @@ from typing import Any
 
 from numba import njit
 
-from rrnet_cli.models.engines.lanes import add_to, load, spread, store
+from rrnet_cli.models.engines.lanes import add_to, load, prefetch, spread, store, stream
 from rrnet_cli.models.engines.tiles import rows_of_tile, tile_add_to, tile_axpy, tile_zeros
 
 BLOCK = 128
@@ -43,6 +43,14 @@ def number_ends(src: Any, dst: Any, grid: Any, start: int, count: int, ends: Any
 
 
 @njit(nogil=True)
+def prefetch_ids(lanes: Any, values: Any, ids: Any, count: int) -> None:
+    """Bring the rows of some nodes to the cache; nothing if there are none."""
+    if values.shape[0] > 0:
+        for b in range(count):
+            prefetch(lanes, values, ids[b])
+
+
+@njit(nogil=True)
 def gather_add(lanes: Any, source: Any, target: Any, ends: Any, count: int, out: Any) -> None:
     """`out[b] = source[ends[0, b]] + target[ends[1, b]]`."""
     for b in range(count):
@@ -50,8 +58,8 @@ def gather_add(lanes: Any, source: Any, target: Any, ends: Any, count: int, out:
 
 
 @njit(nogil=True)
-def scatter_add(lanes: Any, values: Any, start: int, ids: Any, count: int, sums: Any) -> None:
-    """`sums[ids[b]] += values[start + b]`; a run of one id is summed in registers."""
+def scatter_add(lanes: Any, values: Any, ids: Any, count: int, sums: Any) -> None:
+    """`sums[ids[b]] += values[b]`; a run of one id is summed in registers."""
     current = ids[0]
     running = load(lanes, sums, current)
     for b in range(count):
@@ -59,30 +67,35 @@ def scatter_add(lanes: Any, values: Any, start: int, ids: Any, count: int, sums:
             store(sums, current, running)
             current = ids[b]
             running = load(lanes, sums, current)
-        running = running + load(lanes, values, start + b)
+        running = running + load(lanes, values, b)
     store(sums, current, running)
 
 
 @njit(nogil=True)
-def times(
-    lanes: Any, x: Any, x_start: int, count: int, weight: Any, out: Any, out_start: int
-) -> None:
-    """`out[out_start + b] += x[x_start + b] @ weight`, for `weight` (x's width, out's width)."""
+def times(lanes: Any, x: Any, start: int, count: int, weight: Any, out: Any) -> None:
+    """`out[b] += x[start + b] @ weight`, for `weight` (x's width, out's width)."""
     depth = x.shape[1]
     rows = rows_of_tile(lanes)
     b = 0
     while b + rows <= count:
         tile = tile_zeros(lanes, out)
         for k in range(depth):
-            tile = tile_axpy(tile, x, (x_start + b) * depth + k, depth, load(lanes, weight, k))
-        tile_add_to(out, out_start + b, tile)
+            tile = tile_axpy(tile, x, (start + b) * depth + k, depth, load(lanes, weight, k))
+        tile_add_to(out, b, tile)
         b += rows
     while b < count:
-        row = load(lanes, out, out_start + b)
+        row = load(lanes, out, b)
         for k in range(depth):
-            row = row + spread(lanes, x, (x_start + b) * depth + k) * load(lanes, weight, k)
-        store(out, out_start + b, row)
+            row = row + spread(lanes, x, (start + b) * depth + k) * load(lanes, weight, k)
+        store(out, b, row)
         b += 1
+
+
+@njit(nogil=True)
+def stream_rows(lanes: Any, values: Any, count: int, out: Any, start: int) -> None:
+    """`out[start + b] = values[b]`, past the caches; see `stream`."""
+    for b in range(count):
+        stream(out, start + b, load(lanes, values, b))
 
 
 @njit(nogil=True)

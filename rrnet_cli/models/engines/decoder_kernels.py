@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from rrnet_cli.models.engines.blocks import BLOCK, column_sum, outer_add, times
+from rrnet_cli.models.engines.blocks import (
+    BLOCK,
+    column_sum,
+    outer_add,
+    stream_rows,
+    times,
+)
 from rrnet_cli.models.engines.compiled import kernel
 from rrnet_cli.models.engines.lanes import (
     add_to,
@@ -15,6 +21,7 @@ from rrnet_cli.models.engines.lanes import (
     load,
     relu,
     store,
+    streamed,
     total,
     where_positive,
     width_of,
@@ -28,7 +35,7 @@ def _decoder_hidden(lanes: Any, x: Any, at: Any, layer: Any, out: Any) -> None:
     bias = load(lanes, layer[1], 0)
     for b in range(count):
         store(out, b, bias)
-    times(lanes, x, start, count, layer[0], out, 0)
+    times(lanes, x, start, count, layer[0], out)
     for b in range(count):
         store(out, b, relu(load(lanes, out, b)))
 
@@ -78,7 +85,9 @@ def decoder_backward(
     """
     width = width_of(lanes)
     hidden = np.empty((BLOCK, width), x.dtype)
+    work = np.empty((BLOCK, width), x.dtype)
     head = load(lanes, layer[2], 0)
+    of_bias = np.float64(0.0)  # not in `sums`, where both threads' are in one cache line
     for start in range(part[0], part[1], BLOCK):
         count = min(BLOCK, part[1] - start)
         _decoder_hidden(lanes, x, (start, count), layer, hidden)
@@ -86,11 +95,14 @@ def decoder_backward(
         for b in range(count):
             row, grad = load(lanes, hidden, b), fill(grad_out[start + b], head)
             of_head = of_head + row * grad
-            sums[3][0, 0] += grad_out[start + b]
+            of_bias += grad_out[start + b]
             store(hidden, b, where_positive(row, grad * head))
         add_to(sums[2], 0, of_head)
         column_sum(lanes, hidden, count, sums[1])
         outer_add(lanes, x, start, hidden, 0, count, sums[0])
         for b in range(count):
-            store(grad_x, start + b, fill(0.0, head))
-        times(lanes, hidden, 0, count, transposed, grad_x, start)
+            store(work, b, fill(0.0, head))
+        times(lanes, hidden, 0, count, transposed, work)
+        stream_rows(lanes, work, count, grad_x, start)
+    sums[3][0, 0] += of_bias
+    streamed()

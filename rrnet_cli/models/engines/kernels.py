@@ -19,7 +19,9 @@ from rrnet_cli.models.engines.blocks import (
     gather_add,
     number_ends,
     outer_add,
+    prefetch_ids,
     scatter_add,
+    stream_rows,
     times,
 )
 from rrnet_cli.models.engines.compiled import kernel
@@ -28,32 +30,49 @@ from rrnet_cli.models.engines.lanes import (
     load,
     relu,
     store,
+    streamed,
     where_positive,
     width_of,
 )
 
 
 @njit(nogil=True)
-def _hidden(lanes: Any, graph: Any, ends: Any, layer: Any, at: Any, out: Any) -> None:
-    """relu(source[s] + target[t] + x @ weight_x) of a block; leaves its ends in `ends`."""
+def _block(part: Any, start: int) -> Any:
+    """The start of a part's block and its number of edges; none beyond the part."""
+    return start, max(0, min(BLOCK, part[1] - start))
+
+
+@njit(nogil=True)
+def _ahead(lanes: Any, graph: Any, layer: Any, at: Any, ends: Any) -> None:
+    """Number the ends of a block that is to come, and have its rows fetched meanwhile."""
     src, dst, grid = graph
-    source, target, x, weight_x = layer[:4]
+    source, target = layer[:2]
     start, count = at
     number_ends(src, dst, grid, start, count, ends)
+    if grid[0] == 0:  # the processor foresees a grid's rows by itself
+        prefetch_ids(lanes, source, ends[0], count)
+        prefetch_ids(lanes, target, ends[1], count)
+
+
+@njit(nogil=True)
+def _hidden(lanes: Any, ends: Any, layer: Any, at: Any, out: Any) -> None:
+    """relu(source[s] + target[t] + x @ weight_x) of a block."""
+    source, target, x, weight_x = layer[:4]
+    start, count = at
     gather_add(lanes, source, target, ends, count, out)
     if x.shape[1] > 0:
-        times(lanes, x, start, count, weight_x, out, 0)
+        times(lanes, x, start, count, weight_x, out)
     for b in range(count):
         store(out, b, relu(load(lanes, out, b)))
 
 
 @njit(nogil=True)
-def _head(lanes: Any, hidden: Any, count: int, layer: Any, out: Any, start: int) -> None:
+def _head(lanes: Any, hidden: Any, count: int, layer: Any, out: Any) -> None:
     """Maps hidden to hidden @ head_in + bias."""
     bias = load(lanes, layer[5], 0)
     for b in range(count):
-        store(out, start + b, bias)
-    times(lanes, hidden, 0, count, layer[4], out, start)
+        store(out, b, bias)
+    times(lanes, hidden, 0, count, layer[4], out)
 
 
 @kernel
@@ -70,14 +89,20 @@ def edge_forward(lanes: Any, part: Any, graph: Any, layer: Any, out: Any, sums: 
         sums: By source (num_sources, hidden) and by target (num_targets, hidden), added to.
     """
     hidden = np.empty((BLOCK, width_of(lanes)), out.dtype)
-    ends = np.empty((2, BLOCK), np.int32)
+    result = np.empty((BLOCK, width_of(lanes)), out.dtype)
+    ends, ahead = np.empty((2, BLOCK), np.int32), np.empty((2, BLOCK), np.int32)
+    _ahead(lanes, graph, layer, _block(part, part[0]), ahead)
     for start in range(part[0], part[1], BLOCK):
         count = min(BLOCK, part[1] - start)
-        _hidden(lanes, graph, ends, layer, (start, count), hidden)
-        _head(lanes, hidden, count, layer, out, start)
+        ends, ahead = ahead, ends
+        _ahead(lanes, graph, layer, _block(part, start + BLOCK), ahead)
+        _hidden(lanes, ends, layer, (start, count), hidden)
+        _head(lanes, hidden, count, layer, result)
+        stream_rows(lanes, result, count, out, start)
         for end in range(2):
             if sums[end].shape[0] > 0:
-                scatter_add(lanes, out, start, ends[end], count, sums[end])
+                scatter_add(lanes, result, ends[end], count, sums[end])
+    streamed()
 
 
 @njit(nogil=True)
@@ -102,7 +127,7 @@ def _through_relu(lanes: Any, hidden: Any, grad: Any, count: int, weight: Any, o
     zero = fill(0.0, load(lanes, hidden, 0))
     for b in range(count):
         store(out, b, zero)
-    times(lanes, grad, 0, count, weight, out, 0)
+    times(lanes, grad, 0, count, weight, out)
     for b in range(count):
         store(out, b, where_positive(load(lanes, hidden, b), load(lanes, out, b)))
 
@@ -136,21 +161,30 @@ def edge_backward(
     hidden = np.empty((BLOCK, width), x.dtype)
     grad = np.empty((BLOCK, width), x.dtype)
     work = np.empty((BLOCK, width), x.dtype)
-    ends = np.empty((2, BLOCK), np.int32)
+    ends, ahead = np.empty((2, BLOCK), np.int32), np.empty((2, BLOCK), np.int32)
     zero = fill(0.0, load(lanes, layer[5], 0))
+    _ahead(lanes, graph, layer, _block(part, part[0]), ahead)
     for start in range(part[0], part[1], BLOCK):
         count = min(BLOCK, part[1] - start)
-        at = (start, count)
-        _hidden(lanes, graph, ends, layer, at, hidden)
+        at, coming = (start, count), _block(part, start + BLOCK)
+        ends, ahead = ahead, ends
+        _ahead(lanes, graph, layer, coming, ahead)
+        if graph[2][0] == 0:
+            for end in range(2):
+                prefetch_ids(lanes, grads[1][end], ahead[end], coming[1])
+                prefetch_ids(lanes, node_sums[end], ahead[end], coming[1])
+        _hidden(lanes, ends, layer, at, hidden)
         _incoming(lanes, ends, at, grads, grad)
         outer_add(lanes, hidden, 0, grad, 0, count, weight_sums[1])
         column_sum(lanes, grad, count, weight_sums[2])
         _through_relu(lanes, hidden, grad, count, transposed[1], work)
         for end in range(2):
-            scatter_add(lanes, work, 0, ends[end], count, node_sums[end])
+            scatter_add(lanes, work, ends[end], count, node_sums[end])
         if x.shape[1] > 0:
             outer_add(lanes, x, start, work, 0, count, weight_sums[0])
         if grad_x.shape[0] > 0:
             for b in range(count):
-                store(grad_x, start + b, zero)
-            times(lanes, work, 0, count, transposed[0], grad_x, start)
+                store(grad, b, zero)
+            times(lanes, work, 0, count, transposed[0], grad)
+            stream_rows(lanes, grad, count, grad_x, start)
+    streamed()

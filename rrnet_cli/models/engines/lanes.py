@@ -10,6 +10,7 @@ meaning, as numba's `fastmath=True` would not have it: a loss that diverged must
 
 from __future__ import annotations
 
+import math
 import operator
 import zlib
 from functools import lru_cache
@@ -30,6 +31,7 @@ from numba.np.arrayobj import make_array
 
 intrinsic: Any = extending.intrinsic  # its annotations know nothing of the hidden first argument
 FLAGS = ("reassoc", "contract")
+_LINE = 64  # bytes of a cache line, where that is not known
 
 
 class Lanes:
@@ -145,6 +147,54 @@ def store(typingctx: Any, array: Any, row: Any, vec: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(array, types.intp, vec), codegen
+
+
+@intrinsic
+def stream(typingctx: Any, array: Any, row: Any, vec: Any) -> Any:
+    """`array[row] = vec`, past the caches: for what is not read again soon.
+
+    The array begins at a cache line, as all new tensors of torch do. Follow by `streamed`.
+    """
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = row_of(context, builder, array, args[0], args[1], vec.width)
+        place = builder.bitcast(pointer, args[2].type.as_pointer())
+        align = math.gcd(vec.width * _bytes(array), _LINE)
+        stored = builder.store(args[2], place, align=align)
+        one = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
+        stored.set_metadata("nontemporal", one)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, vec), codegen
+
+
+@intrinsic
+def streamed(typingctx: Any) -> Any:
+    """What was streamed can be read by other threads."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.none(), codegen
+
+
+@intrinsic
+def prefetch(typingctx: Any, lanes: Any, array: Any, row: Any) -> Any:
+    """Ask for `array[row]` to be brought to the first-level cache; nothing waits for it."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        bytes_, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [bytes_, number, number, number])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [bytes_], kind)
+        pointer = row_of(context, builder, array, args[1], args[2], lanes.width)
+        start = builder.bitcast(pointer, bytes_)
+        how = [ir.Constant(number, value) for value in (0, 3, 1)]  # to read, to keep, data
+        for line in range(0, lanes.width * _bytes(array), _LINE):
+            builder.call(ask, [builder.gep(start, [ir.Constant(ir.IntType(64), line)]), *how])
+        return context.get_dummy_value()
+
+    return types.none(lanes, array, types.intp), codegen
 
 
 @intrinsic
