@@ -35,6 +35,7 @@ SCRIPTS: dict[str, tuple[list[str], list[str]]] = {
     "store.py": ([], ["--megabytes", "8", "--rounds", "2"]),
     "knn.py": ([], ["--nodes", "2000", "--dim", "64"]),
     "sampling.py": ([], ["--nodes", "2000", "4000", "--batch", "256"]),
+    "ddp.py": ([], ["--nodes", "2000", "--batch", "256", "--rounds", "1"]),
     "train_step.py": (THREE_SIZES, ["--scale", "0.01", "0.02"]),
     "train_step.py --size filmtrust": (["--rounds", "2"], ["--scale", "0.02"]),
     "extract_throughput.py": ([], ["--batch-size", "8", "--steps", "2", "--rounds", "1"]),
@@ -49,6 +50,7 @@ GOALS = {
     "step_vs_bandwidth_limit": "<= 3",
     "growth_exponent": "<= 1.05",
     "knn_vs_faiss_flat": ">= 2.5",
+    "ddp_2_vs_1": ">= 1",
     "help_seconds": "< 0.5",
 }
 """The flat figures and their goals: what a script's record has at its top under these names."""

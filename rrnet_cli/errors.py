@@ -10,6 +10,7 @@ RRNetError (1)
 ├── ArtifactCorruptError (5)   bytes differ from the manifest
 ├── BusyError (6)              lock not had in time
 └── ResourceError (7)          library, disk, memory, permission
+    └── ProcessLostError       another process of the same training ended
 """
 
 from __future__ import annotations
@@ -77,3 +78,7 @@ class ResourceError(RRNetError):
     """The environment: a library, a codec, disk, memory or permission."""
 
     exit_code = 7
+
+
+class ProcessLostError(ResourceError):
+    """Another process of the same training ended before its time."""

@@ -74,3 +74,8 @@ def limit_threads() -> int:
     os.environ.setdefault("MKL_NUM_THREADS", cores)
     given = cores.partition(",")[0]
     return int(given) if given.isdigit() else usable_cores()
+
+
+def threads_each(processes: int) -> int:
+    """Threads of each of some processes: its share of the cores, or the user's fewer."""
+    return min(limit_threads(), max(1, usable_cores() // processes))

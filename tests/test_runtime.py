@@ -43,3 +43,15 @@ def test_threads_follow_the_cores_unless_given(monkeypatch: pytest.MonkeyPatch) 
     assert os.environ["OMP_NUM_THREADS"] == "3"
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert runtime.limit_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("cores", "given", "processes", "expected"),
+    [(8, "8", 2, 4), (8, "8", 3, 2), (2, "2", 4, 1), (8, "3", 2, 3), (8, "1", 2, 1)],
+)
+def test_processes_share_the_cores(
+    cores: int, given: str, processes: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "usable_cores", lambda: cores)
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert runtime.threads_each(processes) == expected

@@ -13,7 +13,7 @@ import typer
 from typer.main import get_command
 
 from rrnet_cli import __version__
-from rrnet_cli.cli import boundary
+from rrnet_cli.cli import boundary, launch
 from rrnet_cli.cli.console import Session
 from rrnet_cli.cli.lazy import Entry, LazyGroup
 
@@ -118,7 +118,7 @@ def root(
     may stand before or after the command.
     """
     session = ctx.obj if isinstance(ctx.obj, Session) else Session()
-    session.artifacts, session.json, session.quiet = artifacts, json, quiet
+    session.artifacts, session.json, session.quiet = artifacts, json, quiet or launch.rank() > 0
     session.debug, session.verify, session.lock_timeout = debug, not no_verify, lock_timeout
     ctx.obj = session
     if ctx.invoked_subcommand is None:
@@ -139,7 +139,7 @@ def run(argv: Sequence[str]) -> int:
         The exit code of DESIGN section 8; nothing is raised.
     """
     _never_fail_to_print()
-    session = Session()
+    session = Session(argv=tuple(argv))
     words = list(argv)[: argv.index("--")] if "--" in argv else argv
     try:
         with boundary.terminate_as_interrupt():
@@ -187,4 +187,8 @@ def _broken_pipe() -> int:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run `rrnet` and leave with its exit code."""
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
+    words = sys.argv[1:] if argv is None else argv
+    if launch.is_member():
+        launch.enter()
+        launch.leave(run(words))
+    sys.exit(run(words))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
+from rrnet_cli.cli import launch
 from rrnet_cli.errors import ResourceError, RRNetError
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
@@ -50,6 +51,8 @@ def classify(error: BaseException) -> Failure:
     """Name the exit code, the line and the hint of any exception."""
     if isinstance(error, RRNetError):
         return Failure(type(error).__name__, error.message, error.hint, error.exit_code)
+    if isinstance(error, launch.MemberFailed):
+        return Failure(**error.failure)
     if isinstance(error, KeyboardInterrupt):
         return Failure("Interrupted", "interrupted", _INTERRUPT_HINT, INTERRUPTED)
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
@@ -115,12 +118,17 @@ def _import_error(error: ImportError) -> tuple[str, str] | None:
 
 
 def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
-    """Say on stderr what went wrong (under --json also on stdout) and give the exit code."""
+    """Say on stderr what went wrong (under --json also on stdout) and give the exit code.
+
+    Of several processes that run one command line, one says it.
+    """
     failure = classify(error)
+    launch.hand_up(failure)
     with contextlib.suppress(OSError):  # nobody listens: the exit code still tells
         if debug:
             traceback.print_exception(error)
-        say_failure(failure, as_json=as_json)
+        if launch.speaks():
+            say_failure(failure, as_json=as_json)
     return failure.exit_code
 
 

@@ -41,6 +41,7 @@ class Session:
     debug: bool = False
     verify: bool = True
     lock_timeout: float = 600.0
+    argv: tuple[str, ...] = ()
     emitted: bool = field(default=False, init=False)
 
     def store(self) -> Store:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rrnet_cli.errors import ConfigError
 
@@ -14,54 +16,112 @@ if TYPE_CHECKING:
 
 PORT = 30050
 """Of the servers, where the file names none."""
+_FORM = "It needs a line `address [port]` for each part; # begins a comment."
 
 
-def parts_of(store: Store, graph: str | None, partitions: str | None) -> Artifact:
-    """The partition that is named.
+@dataclass(frozen=True)
+class Parts:
+    """What is trained where.
+
+    Attributes:
+        partition: The artifact.
+        places: Address and port of each part's server.
+    """
+
+    partition: Artifact
+    places: list[tuple[str, int]]
+
+    @property
+    def graph(self) -> str:
+        """Reference of the graph that was cut."""
+        return str(self.partition.manifest.inputs["graph"])
+
+    @classmethod
+    def named(
+        cls,
+        store: Store,
+        reference: str | None,
+        *,
+        local: bool,
+        hosts: Path | None,
+        index: int | None,
+        instead: Mapping[str, Any],
+    ) -> Parts:
+        """Read the options.
+
+        Args:
+            store: Where the partition is.
+            reference: ``--partitions``.
+            local: ``--local``.
+            hosts: ``--hosts``.
+            index: ``--host-index``.
+            instead: Values of the options that say something else.
+
+        Raises:
+            ConfigError: No partition, not one of ``--local`` and ``--hosts`` with
+                ``--host-index``, another option besides, or a file that does not say where.
+        """
+        if reference is None:
+            raise ConfigError(
+                "--local, --hosts and --host-index are for a partitioned graph.",
+                "Name one by --partitions.",
+            )
+        for option, value in instead.items():
+            if value is not None:
+                raise ConfigError(
+                    f"{option} and --partitions are both given.",
+                    "Leave one out: a partition knows its graph, and each part has one process.",
+                )
+        if local == (hosts is not None) or (hosts is None) != (index is None):
+            raise ConfigError(
+                "--partitions needs to know where the parts are trained.",
+                "Give --local, or --hosts FILE and --host-index I.",
+            )
+        partition = store.resolve("partition", reference)
+        if hosts is None:
+            summary: Mapping[str, Any] = partition.manifest.summary
+            ports = _free_ports(summary["parts"])
+            return cls(partition, [("127.0.0.1", port) for port in ports])
+        places = read_hosts(hosts)
+        if index is not None and index >= len(places):
+            raise ConfigError(
+                f"--host-index {index}: {hosts} names {len(places)} hosts.", "The first one is 0."
+            )
+        return cls(partition, places)
+
+
+def read_hosts(path: Path) -> list[tuple[str, int]]:
+    """Address and port of each line of a hosts file.
 
     Raises:
-        ConfigError: None is, or a graph besides.
+        ConfigError: It cannot be read, or names no host, a port that is none, or one twice.
     """
-    if partitions is None:
-        raise ConfigError(
-            "--local and --hosts are for a partitioned graph.", "Name one by --partitions."
-        )
-    if graph is not None:
-        raise ConfigError(
-            "A graph and --partitions are both named.",
-            "Leave the graph out: a partition knows its own.",
-        )
-    return store.resolve("partition", partitions)
-
-
-def places_of(
-    partition: Artifact, local: bool, hosts: Path | None, index: int | None
-) -> list[tuple[str, int]]:
-    """Address and port of each part's server; the port after the first one's is the trainers'.
-
-    Raises:
-        ConfigError: Not one of ``--local`` and ``--hosts`` with ``--host-index``, or a file that
-            does not say where.
-    """
-    if local == (hosts is not None) or (hosts is None) != (index is None):
-        raise ConfigError(
-            "--partitions needs to know where the parts are trained.",
-            "Give --local, or --hosts FILE and --host-index I.",
-        )
-    if hosts is None:
-        return [("127.0.0.1", port) for port in _free_ports(partition.manifest.summary["parts"])]
     try:
-        lines = [line.split() for line in hosts.read_text("utf-8").splitlines() if line.strip()]
-        places = [(line[0], int(line[1]) if line[1:] else PORT) for line in lines]
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"--hosts {hosts}: {error}.", "It needs a line `address [port]` for each part."
-        ) from error
-    if index is not None and index >= len(places):
-        raise ConfigError(
-            f"--host-index {index}: {hosts} has {len(places)} lines.", "The first one is 0."
-        )
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--hosts {path} cannot be read: {error}.", _FORM) from error
+    places: list[tuple[str, int]] = []
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        port = int(words[1]) if len(words) == 2 and words[1].isdecimal() else PORT
+        if len(words) > 2 or words[1:] not in ([], [str(port)]) or not 1 <= port <= 65533:
+            raise ConfigError(f"--hosts {path}, line {number}: {line.strip()!r}.", _FORM)
+        if (words[0], port) in _taken(places):
+            raise ConfigError(
+                f"--hosts {path}, line {number}: port {port} of {words[0]} is in use already.",
+                "The first host needs its port and the two after it.",
+            )
+        places.append((words[0], port))
+    if not places:
+        raise ConfigError(f"--hosts {path} names no host.", _FORM)
     return places
+
+
+def _taken(places: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """All ports of the hosts so far; those of the first are told in `stages._bonds`."""
+    return places + [(address, port + more) for address, port in places[:1] for more in (1, 2)]
 
 
 def _free_ports(count: int) -> list[int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -31,7 +32,8 @@ def partition(
         force=force,
     )
     artifact = outcome.artifact
-    statistics = artifact.manifest.summary["statistics"]
+    summary: Mapping[str, Any] = artifact.manifest.summary
+    statistics = summary["statistics"]
     if outcome.cached:
         session.reporter.note(f"cached: {artifact.ref}")
     else:
@@ -46,7 +48,7 @@ def partition(
         {
             "artifact": str(artifact.ref),
             "cached": outcome.cached,
-            "summary": artifact.manifest.summary,
+            "summary": summary,
         },
         str(artifact.ref),
     )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rrnet_cli.cli.console import Session
+    from rrnet_cli.store.store import Outcome
 
 
 def train(
@@ -48,6 +52,10 @@ def train(
     engine: Annotated[
         str, typer.Option(help="How edge layers are computed: auto, dgl or fused (by numba).")
     ] = "auto",
+    nproc: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --batch-size: processes that share every batch. [1]"),
+    ] = None,
     partitions: Annotated[
         str | None,
         typer.Option(help="Train on the parts of this partition artifact; --local or --hosts."),
@@ -78,20 +86,28 @@ def train(
     from rrnet_cli import runtime
 
     runtime.prepare()
+    from rrnet_cli.cli import launch
     from rrnet_cli.cli.train_settings import train_settings
+    from rrnet_cli.stages.train import assist, check_group
     from rrnet_cli.stages.train import train as run
+    from rrnet_cli.training.processes import join
 
     session = ctx.obj
     store = session.store()
-    places = None
-    if partitions is None and not (local or hosts is not None or host_index is not None):
-        source = store.resolve("graph", graph)
-    else:
-        from rrnet_cli.cli.hosts import parts_of, places_of
+    parts = None
+    if partitions is not None or local or hosts is not None or host_index is not None:
+        from rrnet_cli.cli.hosts import Parts
 
-        partition = parts_of(store, graph, partitions)
-        places = places_of(partition, local, hosts, host_index)
-        source = store.resolve("graph", str(partition.manifest.inputs["graph"]))
+        parts = Parts.named(
+            store,
+            partitions,
+            local=local,
+            hosts=hosts,
+            index=host_index,
+            instead={"GRAPH": graph, "--nproc": nproc},
+        )
+        graph = parts.graph
+    source = store.resolve("graph", graph)
     settings = train_settings(
         source,
         config=config,
@@ -112,37 +128,57 @@ def train(
             "seed": seed,
         },
     )
-    if places is not None:
+    if parts is not None:
         from rrnet_cli.stages.train_distributed import train_distributed
 
         made = train_distributed(
             settings,
             store=store,
-            partition=partition,
+            partition=parts.partition,
             name=name,
             reporter=session.reporter,
-            hosts=places,
+            hosts=parts.places,
             index=host_index,
-            force=force,
-            device=device,
-            engine=engine,
-        )
-        if made is None:
-            session.reporter.note(f"host {host_index} is done; the model is on host 0")
-            return
-        outcome = made
-    else:
-        outcome = run(
-            settings,
-            store=store,
-            graph=str(source.ref),
-            name=name,
-            reporter=session.reporter,
             force=force,
             resume=resume,
             device=device,
             engine=engine,
         )
+        if made is None:
+            session.reporter.note(f"host {host_index} is done; the model is on host 0")
+            session.emitted = True
+            return
+        _tell(session, made)
+        return
+    if nproc is not None and nproc > 1 and not launch.is_member():
+        check_group(settings, nproc)
+        launch.launch(session.argv, nproc)
+        session.emitted = True  # by the leader
+        return
+    group = join()
+    if not group.leads:
+        assist(
+            settings, store=store, graph=str(source.ref), group=group, device=device, engine=engine
+        )
+        session.emitted = True
+        return
+    outcome = run(
+        settings,
+        store=store,
+        graph=str(source.ref),
+        name=name,
+        reporter=session.reporter,
+        force=force,
+        resume=resume,
+        device=device,
+        engine=engine,
+        group=group,
+    )
+    _tell(session, outcome)
+
+
+def _tell(session: Session, outcome: Outcome) -> None:
+    """What was made, and how good it is."""
     summary: Mapping[str, Any] = outcome.artifact.manifest.summary
     if outcome.cached:
         session.reporter.note(f"cached: {outcome.artifact.ref}")

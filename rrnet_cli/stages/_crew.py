@@ -19,7 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rrnet_cli.errors import ResourceError, RRNetError
+from rrnet_cli.errors import ProcessLostError, ResourceError, RRNetError
+from rrnet_cli.stages._bonds import Bonds
 
 _GRACE = 1.0
 """Seconds in which the others may say what they know after a first failure."""
@@ -37,7 +38,8 @@ class Member:
         name: As the user reads it.
         target: A function of a module; called as `target(*args)`, or `target(report, *args)`.
         args: What it takes; goes to the process by `multiprocessing`.
-        reports: Whether it takes a function of one text as `report`, and its value is waited for.
+        reports: Whether it takes a function as `report`, whose arguments are heard, and its value
+            is waited for.
     """
 
     name: str
@@ -60,10 +62,14 @@ class Crew:
         members: In the order of their start.
         scratch: Folder for what they print.
         threads: For the numeric libraries of each.
+        bonds: With those of other hosts.
     """
 
-    def __init__(self, members: Sequence[Member], scratch: Path, threads: int) -> None:
+    def __init__(
+        self, members: Sequence[Member], scratch: Path, threads: int, bonds: Bonds
+    ) -> None:
         self.members, self.scratch, self.threads = members, scratch, threads
+        self.bonds = bonds
         self.running: list[_Running] = []
 
     def __enter__(self) -> Crew:
@@ -90,7 +96,7 @@ class Crew:
     ) -> None:
         self._kill()
 
-    def result(self, heard: Callable[[str], None]) -> Any:
+    def result(self, heard: Callable[..., None]) -> Any:
         """Wait for all; what the members that report gave, the first one that is not None.
 
         Args:
@@ -99,17 +105,19 @@ class Crew:
         Raises:
             RRNetError: A member raised it.
             ResourceError: A member ended otherwise before its time; names it.
+            ProcessLostError: Another host's did.
         """
         results: dict[int, Any] = {}
         expected = {n for n, each in enumerate(self.running) if each.member.reports}
         while not expected <= set(results):
             pipes = [each.pipe for n, each in enumerate(self.running) if n not in results]
-            ready = wait(pipes)
+            ready = wait([*pipes, *self.bonds.open])
+            self.bonds.check(ready)
             for number, each in enumerate(self.running):
                 if each.pipe in ready and number not in results:
                     what, value = _receive(each.pipe)
                     if what == "report":
-                        heard(value)
+                        heard(*value)
                     elif what == "result":  # servers end when the last trainer says farewell
                         results[number] = value
                     else:
@@ -117,10 +125,14 @@ class Crew:
         deadline = time.monotonic() + _FAREWELL
         for each in self.running:
             each.process.join(max(0.0, deadline - time.monotonic()))
+        self.bonds.part()
         return next((value for value in results.values() if value is not None), None)
 
     def _failure(self, number: int, what: str, value: Any) -> RRNetError:
-        """What to tell: an error of ours, else who was killed, else who failed first."""
+        """What to tell: an error of ours, else who was killed, else who failed first.
+
+        That a trainer lost another one is told only where nothing else is known.
+        """
         found = {number: (what, value)}
         deadline = time.monotonic() + _GRACE
         for other, each in enumerate(self.running):
@@ -128,9 +140,9 @@ class Crew:
                 said = _receive(each.pipe)
                 if said[0] != "report":
                     found[other] = said
-        for what, value in found.values():
-            if what == "error":
-                kind, message, hint = value
+        errors = [value for what, value in found.values() if what == "error"]
+        for kind, message, hint in errors:
+            if kind is not ProcessLostError:
                 error: RRNetError = kind(message, hint)
                 return error
         for other, (what, _) in found.items():
@@ -139,6 +151,9 @@ class Crew:
             if what == "end" and (each.process.exitcode or 0) < 0:
                 name = signal.Signals(-(each.process.exitcode or 0)).name
                 return _ended(each.member, f"was killed ({name})")
+        for kind, message, hint in errors:
+            lost: RRNetError = kind(message, hint)
+            return lost
         each, (what, value) = self.running[number], found[number]
         return _ended(each.member, f"failed: {value}" if what == "failure" else "ended early")
 
@@ -153,7 +168,8 @@ class Crew:
 def _ended(member: Member, how: str) -> ResourceError:
     return ResourceError(
         f"{member.name} {how}; all others were ended.",
-        "Nothing was written. See that memory and the ports suffice, then start again.",
+        "See that memory and the ports suffice, then run the same command again: it resumes from "
+        "the last checkpoint.",
     )
 
 
@@ -174,7 +190,7 @@ def _main(member: Member, pipe: Connection, log: Path) -> None:
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     try:
-        before = (lambda text: pipe.send(("report", text)),) if member.reports else ()
+        before = (lambda *said: pipe.send(("report", said)),) if member.reports else ()
         pipe.send(("result", member.target(*before, *member.args)))
     except RRNetError as error:
         pipe.send(("error", (type(error), error.message, error.hint)))

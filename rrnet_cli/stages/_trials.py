@@ -101,7 +101,7 @@ def _in_processes(
         processes,
         multiprocessing.get_context("spawn"),
         initializer=_enter_child,
-        initargs=(threads_each(processes),),
+        initargs=(runtime.threads_each(processes),),
     )
     try:
         with _deaf_children():
@@ -121,11 +121,6 @@ def _in_processes(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def threads_each(processes: int) -> int:
-    """Threads of each of some processes: its share of the cores, or the user's fewer."""
-    return min(runtime.limit_threads(), max(1, runtime.usable_cores() // processes))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from rrnet_cli.graphs.edges import parse_edge_key
 from rrnet_cli.graphs.hetero import from_tables
 from rrnet_cli.models import engines
 from rrnet_cli.models.rrnet import LEFT, RIGHT, count_parameters
-from rrnet_cli.progress import Reporter
+from rrnet_cli.progress import Reporter, SilentReporter
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.stages._baseline import VIEWS
 from rrnet_cli.stages._refit import refit_of
@@ -26,6 +26,7 @@ from rrnet_cli.training.loop import Progress, fit
 from rrnet_cli.training.network import Network
 from rrnet_cli.training.objectives import probabilities
 from rrnet_cli.training.problem import Problem, assemble, degrees
+from rrnet_cli.training.processes import ALONE, Group
 
 if TYPE_CHECKING:
     import dgl
@@ -49,6 +50,7 @@ def train(
     resume: bool = True,
     device: str = "auto",
     engine: str = "auto",
+    group: Group = ALONE,
 ) -> Outcome:
     """Train RR-Net on a graph artifact.
 
@@ -64,6 +66,7 @@ def train(
         device: `auto` or `cpu`.
         engine: How edge layers are computed, one of `engines.NAMES`. Like the device, no part of
             the version: it changes no result beyond rounding.
+        group: Who else trains, which call `assist`; no part of the version either.
 
     Returns:
         The model artifact: `model.safetensors`, `history.parquet`.
@@ -71,29 +74,28 @@ def train(
     Raises:
         ConfigError: Settings that do not fit the graph.
         DivergedError: A loss that became NaN or infinite.
-        ResourceError: A device or an engine that is not to be had.
+        ResourceError: A device or an engine that is not to be had, or another process ended.
     """
-    check_device(device)
-    check_engine(engine)
-    source = store.resolve("graph", graph)
-    features = store.resolve("features", str(source.manifest.inputs["features"]))
-    check_settings(settings, features)
+    source, features = _read(settings, store, graph, device, engine, group)
     key = model_key(settings, source, features, name)
+    begun = False
 
     def build(draft: Draft) -> None:
+        nonlocal begun
         if reason := engines.why_plain(engine):
             reporter.note(f"edge layers are computed by dgl, which is slower: {reason}")
+        begun = group.lead(lambda: True)
         problem = load_problem(source, features, settings)
         if "intra" in settings.units and not {LEFT, RIGHT} & set(problem.relations):
             reporter.note("the graph has no intra-edges: intra units have nothing to do")
-        workspace = store.workspace(key)
         network, progress = fit(
             problem,
             settings,
-            workspace=workspace,
+            workspace=store.workspace(key),
             resume=resume and not force,
             reporter=reporter,
             engine=engine,
+            group=group,
         )
         write(
             draft,
@@ -103,8 +105,69 @@ def train(
             count_parameters(network),
             network.rrnet.engine.name,
         )
+        draft.summary["processes"] = group.size
 
-    return store.materialise(key, build, force=force)
+    outcome = store.materialise(key, build, force=force)
+    if not begun:
+        group.lead(lambda: False)
+    return outcome
+
+
+def assist(
+    settings: TrainSettings,
+    *,
+    store: Store,
+    graph: str | None,
+    group: Group,
+    device: str = "auto",
+    engine: str = "auto",
+) -> None:
+    """Take part in the training of the group's leader, which calls `train`; nothing is written.
+
+    Args and errors are those of `train`.
+    """
+    source, features = _read(settings, store, graph, device, engine, group)
+    if group.lead(lambda: True):  # the leader says whether there is anything to do
+        fit(
+            load_problem(source, features, settings),
+            settings,
+            workspace=None,
+            resume=False,
+            reporter=SilentReporter(),
+            engine=engine,
+            group=group,
+        )
+
+
+def _read(
+    settings: TrainSettings,
+    store: Store,
+    graph: str | None,
+    device: str,
+    engine: str,
+    group: Group,
+) -> tuple[Artifact, Artifact]:
+    """Graph and features, once all that was asked for is possible."""
+    check_group(settings, group.size)
+    check_device(device)
+    check_engine(engine)
+    source = store.resolve("graph", graph)
+    features = store.resolve("features", str(source.manifest.inputs["features"]))
+    check_settings(settings, features)
+    return source, features
+
+
+def check_group(settings: TrainSettings, processes: int) -> None:
+    """Refuse to share what is no batch.
+
+    Raises:
+        ConfigError: Several processes, and no batch size.
+    """
+    if processes > 1 and settings.batch_size is None:
+        raise ConfigError(
+            "Several processes share the batches of sampled training, and there is no batch size.",
+            "Give --batch-size and --fanout, such as --batch-size 256 --fanout 10,10.",
+        )
 
 
 def model_key(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +15,22 @@ from rrnet_cli.errors import DivergedError
 from rrnet_cli.progress import Reporter
 from rrnet_cli.training import checkpoints
 from rrnet_cli.training.draws import Draw, Draws
-from rrnet_cli.training.network import Network
-from rrnet_cli.training.objectives import merit, probabilities, select_metrics, training_loss
+from rrnet_cli.training.network import Learner, Network
+from rrnet_cli.training.objectives import (
+    merit,
+    num_supervised,
+    probabilities,
+    select_metrics,
+    training_loss,
+)
 from rrnet_cli.training.problem import Problem
+from rrnet_cli.training.processes import ALONE, Group
 from rrnet_cli.training.sampling import Batch, batches
 
 if TYPE_CHECKING:
     from rrnet_cli.settings import TrainSettings
 
-_MODEL, _BEST = "model/", "best/"
+_MODEL, BEST = "model/", "best/"
 
 
 @dataclass
@@ -70,6 +77,7 @@ def fit(
     resume: bool,
     reporter: Reporter,
     engine: str = "auto",
+    group: Group = ALONE,
 ) -> tuple[Network, Progress]:
     """Train on the fitted edges; keep the epoch that is best on the select ones.
 
@@ -84,24 +92,27 @@ def fit(
         resume: Go on from the newest checkpoint; the result is the same to the bit.
         reporter: Progress.
         engine: One of `engines.NAMES`; it changes no result beyond rounding.
+        group: Who else trains; all get the same settings, with a batch size where there are others.
+            Checkpoints are the leader's, and any number of processes goes on from them.
 
     Returns:
         The network with the best weights, in evaluation mode, and the run's history.
 
     Raises:
         DivergedError: The loss became NaN or infinite; the last good checkpoint stays.
+        ProcessLostError: Another process of the group ended; likewise.
     """
+    workspace = workspace if group.leads else None
     torch.manual_seed(settings.seed)
     network = Network(problem, settings, engine)
     optimizer = make_optimizer(network, settings)
     progress, draws = Progress(), Draws(problem, settings)
-    restored = checkpoints.load(workspace) if workspace is not None and resume else None
-    if restored is not None:
-        _restore(*restored, network, optimizer, progress)
-    else:
+    if not _resumed(workspace if resume else None, network, optimizer, progress, group):
         if workspace is not None:
             checkpoints.clear(workspace)
-        progress.record({"epoch": 0, "loss": None, **evaluate(network, problem)}, network)
+        network.load_state_dict(group.share(network.state_dict()))
+        metrics = group.lead(lambda: evaluate(network, problem))
+        progress.record({"epoch": 0, "loss": None, **metrics}, network)
     with reporter.task(
         "training RR-Net", settings.epochs, unit="epoch", done=progress.epochs
     ) as task:
@@ -109,17 +120,17 @@ def fit(
             epoch = progress.epochs + 1
             whole = _whole(network, problem, draws.of(epoch))
             losses = [
-                step(network, batch, optimizer, epoch)
-                for batch in _batches(whole, problem.owner, settings)
+                step(network, batch, optimizer, epoch, group)
+                for batch in _batches(whole, problem.owner, settings, group)
             ]
             loss = sum(losses) / len(losses)
             progress.epochs += 1
-            metrics = evaluate(network, problem)
+            metrics = group.lead(lambda: evaluate(network, problem))
             for name, value in metrics.items():
                 require_finite(name, value, progress.epochs, settings)
             progress.record({"epoch": progress.epochs, "loss": loss, **metrics}, network)
             if workspace is not None:
-                _checkpoint(workspace, network, optimizer, progress)
+                checkpoint(workspace, network, optimizer, progress)
             task.advance(1, " ".join(f"{k} {v:.4g}" for k, v in {"loss": loss, **metrics}.items()))
     network.load_state_dict(progress.best)
     return network.eval(), progress
@@ -139,24 +150,45 @@ def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.O
     )
 
 
-def step(network: Network, batch: Batch, optimizer: torch.optim.Optimizer, epoch: int) -> float:
-    """Forward, backward and update; returns the loss.
+def step(
+    network: Learner,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    epoch: int,
+    group: Group = ALONE,
+) -> float:
+    """Forward, backward and update; returns the loss over the batch of the whole group.
 
     Raises:
         DivergedError: The loss is not finite; the weights are left as they were.
+        ProcessLostError: Another process of the group ended.
     """
-    settings = network.settings
-    network.train()
     optimizer.zero_grad(set_to_none=True)
-    logits = network.rrnet(batch.inputs)
-    loss = training_loss(batch, logits, settings.objective, settings.reduction)
-    value = float(loss)
+    value = gradients(network, batch, group)
+    settings = network.settings
     require_finite("training loss", value, epoch, settings)
-    loss.backward()
     if settings.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
     optimizer.step()
     return value
+
+
+def gradients(network: Learner, batch: Batch, group: Group = ALONE) -> float:
+    """Forward and backward of this process's share; loss and gradients become those of the batch.
+
+    Raises:
+        ProcessLostError: Another process of the group ended.
+    """
+    settings, value = network.settings, 0.0
+    network.train()
+    if group.size == 1 or batch.supervised.any():  # a share may be empty, a batch is not
+        logits = network.rrnet(batch.inputs)
+        loss = training_loss(batch, logits, settings.objective, settings.reduction)
+        loss.backward()
+        value = float(loss)
+    is_mean = settings.objective == "softmax" or settings.reduction == "mean"
+    terms = num_supervised(batch, settings.objective) if is_mean else None
+    return group.combine(network, value, terms)
 
 
 def _whole(network: Network, problem: Problem, drawn: Draw) -> Batch:
@@ -165,11 +197,11 @@ def _whole(network: Network, problem: Problem, drawn: Draw) -> Batch:
     return Batch(inputs, problem.target, drawn.supervised, problem.candidates)
 
 
-def _batches(whole: Batch, owner: Tensor, settings: TrainSettings) -> Iterable[Batch]:
-    """The steps of one epoch."""
+def _batches(whole: Batch, owner: Tensor, settings: TrainSettings, group: Group) -> Iterable[Batch]:
+    """The steps of one epoch, this process's share of each."""
     if settings.batch_size is None:
         return [whole]
-    return batches(whole, owner, settings.batch_size, settings.fanout)
+    return batches(whole, owner, settings.batch_size, settings.fanout, group)
 
 
 def evaluate(network: Network, problem: Problem) -> dict[str, float]:
@@ -196,29 +228,48 @@ def _metrics(row: dict[str, float | None]) -> dict[str, float]:
     return {k: v for k, v in row.items() if k.startswith("select_") and v is not None}
 
 
-def _checkpoint(
+def checkpoint(
     workspace: Path,
-    network: Network,
+    network: Learner,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
+    more: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Everything the next epoch depends on."""
+    """Everything the next epoch depends on; `more` tensors come back by their own names."""
     tensors, optimizer_meta = checkpoints.pack_optimizer(optimizer)
+    tensors |= more or {}
     tensors |= {_MODEL + name: value for name, value in network.state_dict().items()}
-    tensors |= {_BEST + name: value for name, value in progress.best.items()}
+    tensors |= {BEST + name: value for name, value in progress.best.items()}
     tensors["rng"] = torch.get_rng_state()
     meta = {"optimizer": optimizer_meta, "epochs": progress.epochs, "history": progress.history}
     checkpoints.save(workspace, tensors, meta)
 
 
-def _restore(
-    tensors: dict[str, Tensor],
-    meta: dict[str, Any],
+def _resumed(
+    workspace: Path | None,
     network: Network,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
+    group: Group,
+) -> bool:
+    """Whether there was a checkpoint, where the whole group now stands."""
+    found = checkpoints.load(workspace) if workspace is not None else None
+    meta = group.lead(lambda: None if found is None else found[1])
+    if meta is None:
+        return False
+    tensors = group.share(None if found is None else found[0])
+    restore(tensors, meta, network, optimizer, progress)
+    return True
+
+
+def restore(
+    tensors: dict[str, Tensor],
+    meta: dict[str, Any],
+    network: Learner,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
 ) -> None:
-    """Put everything back as `_checkpoint` saw it."""
+    """Put everything back as `checkpoint` saw it."""
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -228,4 +279,4 @@ def _restore(
     torch.set_rng_state(tensors["rng"])
     progress.epochs = meta["epochs"]
     progress.history = meta["history"]
-    progress.best = part(_BEST)
+    progress.best = part(BEST)

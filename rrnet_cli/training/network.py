@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from rrnet_cli.settings import TrainSettings
 
 
-class Network(nn.Module):
+class Learner(nn.Module):
+    """What a step trains: an RR-Net, perhaps with more, and the settings that say how."""
+
+    rrnet: RRNet
+    settings: TrainSettings
+
+
+class Network(Learner):
     """RR-Net on one problem.
 
     Attributes of users and items are drawn from U[0, 1) and learned with the rest (Sec. IV-C3),

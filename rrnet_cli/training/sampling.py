@@ -29,6 +29,7 @@ from torch import Tensor
 from rrnet_cli.models.engines.base import SOURCE, TARGET, End
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs
+from rrnet_cli.training.processes import ALONE, Group
 
 _SIDES = {LEFT: (LEFT, LEFT), RIGHT: (RIGHT, RIGHT), INTER: (LEFT, RIGHT)}
 """Side of the sources and of the targets of each relation."""
@@ -78,7 +79,9 @@ class Sample:
     relations: Mapping[str, Relation]
 
 
-def batches(whole: Batch, owner: Tensor, size: int, fanout: Sequence[int]) -> Iterator[Batch]:
+def batches(
+    whole: Batch, owner: Tensor, size: int, fanout: Sequence[int], group: Group = ALONE
+) -> Iterator[Batch]:
     """One epoch: all left nodes that supervise, in random order, some at a time.
 
     The left nodes of ratings are users: all inter-edges of a seed are in its subgraph anyway, so
@@ -88,12 +91,16 @@ def batches(whole: Batch, owner: Tensor, size: int, fanout: Sequence[int]) -> It
     Args:
         whole: The full graph, as the epoch shows it.
         owner: (num_inter_edges,) left node of each inter-edge.
-        size: Seeds a batch.
+        size: Seeds a batch, of all processes together.
         fanout: See `sample`.
+        group: Who shares each batch; what is given is the share of this process, which is empty
+            where there are fewer seeds than processes.
     """
     seeds = owner[whole.supervised].unique()
     for some in seeds[torch.randperm(len(seeds))].split(size):
-        yield _around(whole, owner, some, fanout)
+        with group.own_stream():
+            part = _around(whole, owner, group.own(some), fanout)
+        yield part
 
 
 def _around(whole: Batch, owner: Tensor, seeds: Tensor, fanout: Sequence[int]) -> Batch:

@@ -17,13 +17,14 @@ from typing import Any
 
 import dgl
 import torch
-from dgl.distributed import dist_context, kvstore, rpc, rpc_client
+from dgl.distributed import rpc
 from dgl.distributed.dist_graph import DistGraphServer
 from torch import Tensor
 
 from rrnet_cli.graphs.edges import EdgeType
 from rrnet_cli.graphs.parts import ROW, reverse_of
 from rrnet_cli.models.engines.base import SOURCE, End
+from rrnet_cli.training.dgl_names import be_host
 
 SHARED_MEMORY = Path("/dev/shm")
 _TOKEN = "rrnet-dist"
@@ -87,14 +88,9 @@ def connect(site: Site) -> dgl.distributed.DistGraph:
     return dgl.distributed.DistGraph(_name(site))
 
 
-def keep_tensors() -> None:
-    """Leave tensors to the end of the servers: DGL's own deletion is a barrier of all clients."""
-    dist_context.set_initialized(False)
-
-
 def disconnect() -> None:
     """Wait for all clients, then let the servers end."""
-    dist_context.exit_client()
+    dgl.distributed.exit_client()
 
 
 def _prepare(site: Site, role: str) -> Path:
@@ -102,10 +98,7 @@ def _prepare(site: Site, role: str) -> Path:
     os.environ.update(
         DGL_DIST_MODE="distributed", DGL_ROLE=role, DGL_NUM_SERVER="1", DGL_NUM_SAMPLER="0"
     )
-    # Private names of DGL 2.1.0, the one version that is supported.
-    empty = kvstore.empty_shared_mem
-    kvstore.empty_shared_mem = lambda name, *how: empty(f"{_name(site)}.{name}", *how)
-    rpc_client.get_local_machine_id = lambda namebook: site.index
+    be_host(_name(site), site.index)
     addresses = "".join(f"{address} {port}\n" for address, port in site.hosts)
     site.scratch.mkdir(parents=True, exist_ok=True)
     _write(site.scratch / "servers", addresses)

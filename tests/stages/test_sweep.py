@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rrnet_cli import runtime
 from rrnet_cli.errors import BusyError, ConfigError, ResourceError
 from rrnet_cli.progress import SilentReporter
 from rrnet_cli.recipes import load_recipe
 from rrnet_cli.settings import GraphSettings, SweepSettings, TrainSettings
-from rrnet_cli.stages import _trials
 from rrnet_cli.stages.build_graph import build_graph
 from rrnet_cli.stages.extract import extract
 from rrnet_cli.stages.sweep import Trial, sweep
@@ -209,15 +207,3 @@ def test_a_process_that_is_killed_is_reported_and_the_others_end(store: Store) -
         run(store, long, jobs=2)
     killer.join()
     assert not multiprocessing.active_children()
-
-
-@pytest.mark.parametrize(
-    ("cores", "given", "processes", "expected"),
-    [(8, "8", 2, 4), (8, "8", 3, 2), (2, "2", 4, 1), (8, "3", 2, 3), (8, "1", 2, 1)],
-)
-def test_processes_share_the_cores(
-    cores: int, given: str, processes: int, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runtime, "usable_cores", lambda: cores)
-    monkeypatch.setenv("OMP_NUM_THREADS", given)
-    assert _trials.threads_each(processes) == expected
