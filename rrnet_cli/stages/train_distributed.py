@@ -81,7 +81,7 @@ def train_distributed(
             "Training on parts works on samples of the graph.",
             "Give --batch-size and --fanout, such as --batch-size 256 --fanout 10,10.",
         )
-    parts = partition.manifest.summary["parts"]
+    parts = int(str(partition.manifest.summary["parts"]))
     if len(hosts) != parts:
         raise ConfigError(
             f"{partition.ref} has {parts} parts, but there are {len(hosts)} hosts.",

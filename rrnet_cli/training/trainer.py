@@ -170,10 +170,8 @@ class Trainer(Learner):
 
     def _pull(self, side: str, ids: Tensor) -> Tensor:
         source = self.attributes[side]
-        if self.plan.learned:
-            return source(ids)
-        rows: Tensor = source[ids]
-        if side not in self.plan.moments:
+        rows: Tensor = source(ids) if self.plan.learned else source[ids]
+        if self.plan.learned or side not in self.plan.moments:
             return rows
         mean, spread = self.plan.moments[side]
         return (rows - mean) / spread
