@@ -53,7 +53,7 @@ def result(
 
 def test_what_members_say_and_give_is_heard(tmp_path: Path) -> None:
     said: list[tuple[Any, ...]] = []
-    members = [Member("one", count, (2,), reports=True), Member("two", os.getpid, ())]
+    members = [Member("one", count, (2,), reports=True), Member("two", time.sleep, (0.01,))]
     assert result(tmp_path, members, lambda *some: said.append(some)) == 2
     assert said == [(0, "so far"), (1, "so far")]
 
