@@ -15,19 +15,19 @@ import pytest
 from rrnet_cli.cli.hosts import _free_ports
 from rrnet_cli.training.checkpoints import load
 from rrnet_cli.training.served import SHARED_MEMORY
-from tests.conftest import COMMAND, ROOT, Result, run_command
+from tests.conftest import COMMAND, ROOT, Result
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # as in a process of its own
 
-TRAIN = ("train", "--preset", "plus", "--partitions", "digits-pixels-2parts", "--epochs", "12",
-         "--patience", "12", "--batch-size", "16", "--fanout", "3,3", "--json")  # fmt: skip
+TRAIN = ("train", "--preset", "plus", "--partitions", "digits-pixels-2parts", "--epochs", "6",
+         "--patience", "6", "--batch-size", "16", "--fanout", "3,3", "--json")  # fmt: skip
 SECONDS = 150
 
 
 @pytest.fixture
-def parts(store: Path) -> Path:
+def parts(store: Path, invoke: Callable[..., Result]) -> Path:
     """The digits in two parts."""
-    assert run_command("partition", cwd=store.parent).code == 0
+    assert invoke("partition", "--parts", "2").code == 0
     return store
 
 
@@ -95,7 +95,7 @@ def losses(store: Path, artifact: str) -> list[float]:
 
 
 def test_a_killed_trainer_ends_all_and_the_same_command_goes_on(
-    parts: Path, start: Callable[..., subprocess.Popen[str]]
+    parts: Path, start: Callable[..., subprocess.Popen[str]], invoke: Callable[..., Result]
 ) -> None:
     first = start("--local")
     before = await_checkpoint(parts, first)
@@ -114,14 +114,14 @@ def test_a_killed_trainer_ends_all_and_the_same_command_goes_on(
 
     again = ended(start("--local"))
     assert again.code == 0, again.err
-    assert again.json["summary"]["epochs"] == 12
+    assert again.json["summary"]["epochs"] == 6
     assert losses(parts, again.json["artifact"])[: len(before)] == before
-    judged = run_command("eval", again.json["artifact"], "--resamples", "50", cwd=parts.parent)
+    judged = invoke("eval", again.json["artifact"], "--resamples", "50")
     assert judged.code == 0 and "RR-Net" in judged.out
 
 
 def test_two_hosts_and_a_killed_server(
-    parts: Path, start: Callable[..., subprocess.Popen[str]]
+    parts: Path, start: Callable[..., subprocess.Popen[str]], invoke: Callable[..., Result]
 ) -> None:
     text = "".join(f"127.0.0.1 {port}\n" for port in _free_ports(2))
     (parts.parent / "hosts").write_text(text)
@@ -142,5 +142,5 @@ def test_two_hosts_and_a_killed_server(
 
     said = [ended(each) for each in both()]
     assert [each.code for each in said] == [0, 0], said
-    assert said[0].json["summary"]["epochs"] == 12
-    assert ended(start("--hosts", "hosts", "--host-index", "1")).json["cached"] is True
+    assert said[0].json["summary"]["epochs"] == 6
+    assert invoke(*TRAIN, "--hosts", "hosts", "--host-index", "1").json["cached"] is True

@@ -7,7 +7,7 @@ from multiprocessing.connection import wait
 import pytest
 
 from rrnet_cli.cli.hosts import _free_ports
-from rrnet_cli.errors import ProcessLostError, ResourceError
+from rrnet_cli.errors import ProcessLostError, ResourceError, RRNetError
 from rrnet_cli.stages._bonds import Bonds, bonds_of
 
 
@@ -23,7 +23,7 @@ def meet(count: int, work: Callable[[int, Bonds], None]) -> list[BaseException |
         try:
             with bonds_of(hosts, index, patience=20) as bonds:
                 work(index, bonds)
-        except Exception as error:
+        except RRNetError as error:
             raised[index] = error
 
     threads = [threading.Thread(target=host, args=(index,)) for index in range(count)]
