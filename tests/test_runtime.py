@@ -55,3 +55,17 @@ def test_processes_share_the_cores(
     monkeypatch.setattr(runtime, "usable_cores", lambda: cores)
     monkeypatch.setenv("OMP_NUM_THREADS", given)
     assert runtime.threads_each(processes) == expected
+
+
+def test_waits_are_short_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    runtime.shorten_waits()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    runtime.shorten_waits()
+    assert int(os.environ["GOMP_SPINCOUNT"]) > 0
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    runtime.shorten_waits()
+    assert "GOMP_SPINCOUNT" not in os.environ
