@@ -90,9 +90,8 @@ def training(store: Path) -> Iterator[subprocess.Popen[str]]:
         assert time.monotonic() < deadline, "no checkpoint came"
         time.sleep(0.02)
     yield process
-    if process.poll() is None:
+    with process:
         process.kill()
-        process.communicate()
 
 
 def members(process: subprocess.Popen[str]) -> dict[int, psutil.Process]:

@@ -21,7 +21,8 @@ from rrnet_cli.training.sampling import Batch, batches
 from .problems import PLUS_SMALL, classification, rating, small
 from .together import together
 
-SAMPLED = {"batch_size": 7, "fanout": (-1, -1)}
+# SGD: Adam makes whole steps of gradients that are rounding alone
+SAMPLED = {"batch_size": 7, "fanout": (-1, -1), "optimizer": "sgd"}
 PLUS = {**PLUS_SMALL, **SAMPLED, "objective": "softmax", "clip_norm": 1.0}
 RATED = {**PLUS_SMALL, **SAMPLED, "units": ("inter", "inter"), "refit_prior": False}
 CASES: dict[str, tuple[Callable[[], Problem], dict[str, object]]] = {
@@ -30,7 +31,10 @@ CASES: dict[str, tuple[Callable[[], Problem], dict[str, object]]] = {
     "rating": (rating, {**RATED, "reduction": "mean"}),
 }
 """All neighbours as far as the stack reads: what a process samples changes nothing."""
-NOISY = {**PLUS, "fanout": (2, 2), "batch_size": 16}
+NOISY = {
+    **PLUS_SMALL,
+    **{"context": False, "lr": 0.001, "objective": "softmax", "batch_size": 8, "fanout": (2, 2)},
+}
 DIFFER = 1e-4
 
 
@@ -64,8 +68,12 @@ def first_gradients(case: str, group: Group) -> list[Any]:
     return found
 
 
+def many() -> Problem:
+    return classification(num_left=300)
+
+
 def fitted(case: str, group: Group, epochs: int, folder: Path | None = None) -> dict[str, Any]:
-    make, changes = CASES[case] if case != "noisy" else (classification, NOISY)
+    make, changes = CASES.get(case, (many, NOISY))
     settings = small(**{**changes, "epochs": epochs})
     network, progress = loop.fit(
         make(),
@@ -130,8 +138,7 @@ def test_an_epoch_is_that_of_one_process_where_sampling_leaves_nothing_out(
         ours, theirs = curve(first["history"], name), curve(alone["history"], name)
         np.testing.assert_allclose(ours, theirs, rtol=DIFFER, atol=DIFFER)
     for name, value in alone["weights"].items():
-        # a tenth of a step: Adam makes steps of gradients that are rounding alone
-        torch.testing.assert_close(first["weights"][name], value, rtol=DIFFER, atol=1e-3)
+        torch.testing.assert_close(first["weights"][name], value, rtol=DIFFER, atol=DIFFER)
 
 
 @pytest.mark.parametrize("case", [*CASES, "noisy", "of one", "of two"])
@@ -148,7 +155,7 @@ def test_the_curves_of_sampled_training_agree_within_noise(found: list[dict[str,
     ours = curve(found[0]["noisy"]["history"], "loss")
     assert ours[-3:].mean() < ours[:2].mean(), "it learns"
     assert not np.array_equal(ours, alone), "each process draws samples of its own"
-    assert abs(ours - alone).mean() < 0.1 * alone.mean()
+    assert abs(ours - alone).max() < 0.05 * alone.mean()
 
 
 def test_two_processes_go_on_from_the_checkpoint_of_one(found: list[dict[str, Any]]) -> None:
