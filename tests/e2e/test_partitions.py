@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -92,6 +93,19 @@ def nothing_is_left(*ids: int) -> bool:
 def losses(store: Path, artifact: str) -> list[float]:
     (path,) = store.glob(f"{artifact.replace('@', '/')}*/history.parquet")
     return pq.read_table(path)["loss"].to_pylist()[1:]  # type: ignore[no-any-return]
+
+
+def test_where_nothing_is_drawn_at_random_two_parts_train_as_one_process(
+    parts: Path, start: Callable[..., subprocess.Popen[str]], invoke: Callable[..., Result]
+) -> None:
+    exact = ("--preset", "paper", "--batch-size", "1000", "--fanout=-1,-1", "--epochs", "3")
+    ours = ended(start("--local", *exact))
+    assert ours.code == 0, ours.err
+    alone = invoke("train", *exact, "--patience", "6", "--json")
+    assert ours.json["summary"]["parts"] == 2
+    expected = losses(parts, alone.json["artifact"])
+    np.testing.assert_allclose(losses(parts, ours.json["artifact"]), expected, rtol=1e-5)
+    assert expected[2] < expected[0]
 
 
 def test_a_killed_trainer_ends_all_and_the_same_command_goes_on(
