@@ -6,7 +6,7 @@ process of its own, in turn, for some rounds; their first losses must agree to 1
 the clock starts. One that is not installed is left out and named (extra `bench`).
 
     python benchmarks/train_step.py [--size cifar100|filmtrust] [--scale 0.1 0.3 1] [--steps 3]
-        [--rounds 1] [--only fused dgl naive_dgl naive_pyg] [--json PATH]
+        [--rounds 1] [--only fused dgl reference naive_dgl naive_pyg] [--json PATH]
 
 `cifar100` is 60,000 x 512 and 100 x 300 nodes, 1.2 M intra- and 0.9 M inter-edges; `filmtrust` is
 1,508 x 128 users and 2,071 x 128 items, every user with every item (3.1 M edges), and 1,853 links.
@@ -32,7 +32,7 @@ from shared import limit
 from shared.report import GIB, add_json, answer, emit, in_process, peak_gib, rounded, timed
 
 UNITS = ("intra", "inter", "intra", "inter", "inter")
-ENGINES = ("fused", "dgl")
+ENGINES = ("fused", "dgl", "reference")
 PEERS = {"naive_dgl": "dgl", "naive_pyg": "torch_geometric"}
 RUNS = (*ENGINES, *PEERS)
 LABELS, K_INTRA, K_INTER, K_TEXT = 100, 20, 15, 3

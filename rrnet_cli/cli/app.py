@@ -23,6 +23,11 @@ COMMANDS = {
         "Raw data to features and initial probabilities of both modalities.",
         heavy=True,
     ),
+    "merge": Entry(
+        "rrnet_cli.cli.merge:merge",
+        "Join the shards of an extraction to features.",
+        heavy=True,
+    ),
     "build-graph": Entry(
         "rrnet_cli.cli.build_graph:build_graph",
         "Features to two Intra Graphs and one Inter Graph.",

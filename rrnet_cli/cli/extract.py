@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -117,6 +118,15 @@ def extract(
             metavar="FEATURES", help="Take the network of these features instead of training one."
         ),
     ] = None,
+    fit_only: Annotated[
+        bool, typer.Option("--fit-only", help="Train the network that --shard needs, and stop.")
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="The I-th of N shares of the instances; `rrnet merge` joins them."
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option(help="Go on from the checkpoint of an interrupted run.")
     ] = True,
@@ -167,11 +177,9 @@ def extract(
         recipe=dataset if dataset in recipe_names() else None,
         data=_data_path(dataset, data),
         name=name,
+        stage=_stage(fit_only, shard, weights, _policy(on_error), resume=resume),
         force=force,
-        resume=resume,
-        on_error=_policy(on_error),
         device=device,
-        weights=weights,
     )
 
 
@@ -184,23 +192,26 @@ def _run(
     recipe: str | None,
     data: Path | None,
     name: str | None,
+    stage: Callable[..., Outcome],
     **options: Any,
 ) -> None:
     """Extract one artifact, or one a fold, and say what came of it."""
-    from rrnet_cli.stages import extract as stage
+    from rrnet_cli.cli.described import describe
+    from rrnet_cli.stages._backbones import check_backbone
+    from rrnet_cli.stages.extract import dataset_name, default_name, folds
 
     store = session.store()
-    stage.check_backbone(settings)
-    dataset = stage.dataset_name(settings, data, recipe)
+    check_backbone(settings)
+    dataset = dataset_name(settings, data, recipe)
     outcomes = []
-    for fold in stage.folds(settings, data) if all_folds else (settings.data.fold,):
+    for fold in folds(settings, data) if all_folds else (settings.data.fold,):
         chosen = settings.model_copy(
             update={"data": settings.data.model_copy(update={"fold": fold})}
         )
-        named = name or stage.default_name(chosen, dataset, seeded=seeded)
+        named = name or default_name(chosen, dataset, seeded=seeded)
         if name and all_folds:
             named = f"{name}-fold{fold}"
-        outcome = stage.extract(
+        outcome = stage(
             chosen,
             store=store,
             data=data,
@@ -225,34 +236,31 @@ def _run(
     )
 
 
-def describe(outcome: Outcome) -> str:
-    """One line for people: instances a role, classes, and how good the baseline is."""
-    summary: Mapping[str, Any] = outcome.artifact.manifest.summary
-    rating = summary["task"] == "rating"
-    counts = summary["ratings" if rating else "instances"]
-    parts = [", ".join(f"{count:,} {role}" for role, count in counts.items())]
-    if rating:
-        parts.append(
-            f"{summary['users']:,} users, {summary['items']:,} items, {summary['links']:,} links"
+def _stage(
+    fit_only: bool,
+    shard: str | None,
+    weights: str | None,
+    on_error: Literal["fail", "skip"],
+    *,
+    resume: bool,
+) -> Callable[..., Outcome]:
+    """The stage that the flags ask for, with those that are its own."""
+    from rrnet_cli.datasets.share import parse_share
+    from rrnet_cli.stages import extract, shards
+
+    if shard is None and not fit_only:
+        return partial(extract.extract, weights=weights, on_error=on_error, resume=resume)
+    if shard is not None and fit_only:
+        raise ConfigError("--fit-only and --shard exclude each other", "fit first, then shards")
+    if on_error == "skip":
+        raise ConfigError(
+            "a shard cannot leave out files that others would count", "leave out --on-error skip"
         )
-    else:
-        parts.append(f"{summary['classes']} classes")
-    scores = summary["baseline"]
-    measures = ("mae", "rmse") if rating else ("top1",)
-    over = ("oof", "hold", "select") if rating else ("fit", "oof", "hold", "select")
-    shown = [f"{name}_{measure}" for name in over for measure in measures]
-    parts.append(
-        f"{summary['backbone']}: "
-        + ", ".join(
-            f"{key.replace('_', ' ')} {scores[key]:.{3 if rating else 1}f}"
-            for key in shown
-            if scores.get(key) is not None
-        )
-    )
-    if summary.get("skipped"):
-        parts.append(f"{summary['skipped']} unreadable files left out")
-    state = "cached" if outcome.cached else f"{outcome.artifact.manifest.wall_seconds:.1f} s"
-    return f"{outcome.artifact.ref.name} ({state}): {'; '.join(parts)}"
+    if shard is not None:
+        return partial(shards.extract_shard, shard=parse_share(shard), weights=weights)
+    if weights is not None:
+        raise ConfigError("--fit-only: --weights names a fitted network", "begin with --shard")
+    return partial(shards.fit, resume=resume)
 
 
 def _base(dataset: str, data: Path | None) -> ExtractSettings | Mapping[str, object]:
@@ -293,6 +301,3 @@ def _policy(on_error: str) -> Literal["fail", "skip"]:
     if on_error == "skip":
         return "skip"
     raise ConfigError(f"--on-error {on_error} is no rule for unreadable files", "use fail or skip")
-
-
-__all__: Sequence[str] = ["describe", "extract"]

@@ -50,7 +50,10 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of weights and masks. [0]")] = None,
     device: Annotated[str, typer.Option(help="auto or cpu (DGL's wheel has no CUDA).")] = "auto",
     engine: Annotated[
-        str, typer.Option(help="How edge layers are computed: auto, dgl or fused (by numba).")
+        str,
+        typer.Option(
+            help="How edge layers are computed: auto, dgl, fused (by numba), reference (torch)."
+        ),
     ] = "auto",
     nproc: Annotated[
         int | None,

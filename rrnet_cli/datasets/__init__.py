@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rrnet_cli.datasets.base import OnError, Reader
+from rrnet_cli.datasets.share import Share
 from rrnet_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def open_dataset(
     *,
     on_error: OnError = "fail",
     sample_rate: int = 16000,
+    share: Share | None = None,
 ) -> Reader:
     """The reader of a layout; nothing is looked at on disk before its first use.
 
@@ -28,6 +30,7 @@ def open_dataset(
         data: The folder or file that the user named; none for data that come with a library.
         on_error: ``fail`` at the first unreadable file, or ``skip`` and list such files.
         sample_rate: Of decoded sound, in Hz.
+        share: The instances to decode; None for all.
 
     Returns:
         A reader whose `source` and `load` raise `ConfigError` (a fold or subset that does not
@@ -41,11 +44,11 @@ def open_dataset(
     if settings.layout in ("esc", "audio-folder", "audio-manifest"):
         from rrnet_cli.datasets.audio import open_audio
 
-        return open_audio(settings, data, on_error, sample_rate)
+        return open_audio(settings, data, on_error, sample_rate, share)
     if settings.layout in ("ratings", "ciao"):
         from rrnet_cli.datasets.ratings import RatingReader
 
         return RatingReader(settings, data)
     from rrnet_cli.datasets.images import open_images
 
-    return open_images(settings, data, on_error)
+    return open_images(settings, data, on_error, share)

@@ -21,6 +21,7 @@ from rrnet_cli.datasets.layouts import (
     locate_manifest,
     make_plan,
 )
+from rrnet_cli.datasets.share import Share
 from rrnet_cli.datasets.splits import check_roles
 from rrnet_cli.errors import InputError
 from rrnet_cli.progress import Reporter
@@ -34,18 +35,24 @@ class AudioReader:
         locate: Finds the files; called once, at the first use.
         settings: Split, fold, limit.
         sample_rate: Of the clips, in Hz.
+        share: The clips to decode; None for all.
     """
 
     def __init__(
-        self, locate: Callable[[], Located], settings: DataSettings, sample_rate: int
+        self,
+        locate: Callable[[], Located],
+        settings: DataSettings,
+        sample_rate: int,
+        share: Share | None = None,
     ) -> None:
         self.locate = locate
         self.settings = settings
         self.sample_rate = sample_rate
+        self.share = share
 
     @cached_property
     def plan(self) -> Plan:
-        """The clips to decode."""
+        """The clips that were chosen, of which `share` are decoded."""
         return make_plan(self.locate(), self.settings)
 
     def source(self) -> Source:
@@ -53,13 +60,13 @@ class AudioReader:
         return self.plan.source
 
     def load(self, reporter: Reporter) -> AudioSet:
-        """Decode all clips.
+        """Decode the clips.
 
         Raises:
             InputError: An unreadable clip under ``fail``, more than half unreadable under
                 ``skip``, one class only, an empty split.
         """
-        plan = self.plan
+        plan = self.plan.part(self.share)
         catalogue, skips = plan.located.catalogue, plan.located.skips
         for note in plan.located.notes:
             reporter.note(note)
@@ -78,7 +85,8 @@ class AudioReader:
                 task.advance()
         skips.settle(len(kept) + len(skips.reasons), reporter)
         labels, roles = plan.labels[kept], plan.roles[kept]
-        check_roles(catalogue.where, labels, roles, catalogue.class_names)
+        judged = (labels, roles) if self.share is None else (self.plan.labels, self.plan.roles)
+        check_roles(catalogue.where, *judged, catalogue.class_names)
         return AudioSet(
             ids=tuple(plan.ids[row] for row in kept),
             clips=tuple(clips),
@@ -99,7 +107,11 @@ class AudioReader:
 
 
 def open_audio(
-    settings: DataSettings, data: Path | None, on_error: OnError, sample_rate: int
+    settings: DataSettings,
+    data: Path | None,
+    on_error: OnError,
+    sample_rate: int,
+    share: Share | None = None,
 ) -> AudioReader:
     """The reader of a sound layout: ``esc``, ``audio-folder`` or ``audio-manifest``."""
 
@@ -110,4 +122,4 @@ def open_audio(
             return locate_folders(data, AUDIO_SUFFIXES, "sounds", on_error)
         return locate_manifest(data, on_error)
 
-    return AudioReader(locate, settings, sample_rate)
+    return AudioReader(locate, settings, sample_rate, share)

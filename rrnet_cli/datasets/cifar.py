@@ -13,6 +13,7 @@ from rrnet_cli.datasets.base import FIT, TEST, ImageSet, Source
 from rrnet_cli.datasets.files import need_folder, printable
 from rrnet_cli.datasets.image_decode import allocate, scale_batch
 from rrnet_cli.datasets.manifests import as_words
+from rrnet_cli.datasets.share import Share, take
 from rrnet_cli.datasets.splits import Catalogue, assign_roles, check_roles, keep_limit
 from rrnet_cli.errors import InputError
 from rrnet_cli.progress import Reporter
@@ -92,10 +93,14 @@ class CifarReader:
     Args:
         settings: Validation fraction, limit, image size.
         data: `cifar-10-batches-bin`, `cifar-100-binary`, or the folder that holds one.
+        share: The pictures to keep; None for all.
     """
 
-    def __init__(self, settings: DataSettings, data: Path | None) -> None:
+    def __init__(
+        self, settings: DataSettings, data: Path | None, share: Share | None = None
+    ) -> None:
         self.settings = settings
+        self.share = share
         self.data = data
 
     @cached_property
@@ -145,6 +150,7 @@ class CifarReader:
         roles = assign_roles(catalogue, self.settings)
         kept = keep_limit(labels, roles, self.settings.limit, self.settings.split_seed)
         check_roles(catalogue.where, labels[kept], roles[kept], names)
+        kept = take(kept, self.share)
         images = allocate(len(labels), SIDE, SIDE)
         start = 0
         for batch in batches:

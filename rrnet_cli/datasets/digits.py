@@ -10,6 +10,7 @@ import numpy as np
 
 from rrnet_cli.datasets.base import ImageSet, Source
 from rrnet_cli.datasets.image_decode import scale_grey
+from rrnet_cli.datasets.share import Share, take
 from rrnet_cli.datasets.splits import Catalogue, assign_roles, check_roles, keep_limit
 from rrnet_cli.errors import ResourceError
 from rrnet_cli.progress import Reporter
@@ -25,10 +26,12 @@ class DigitsReader:
 
     Args:
         settings: Split, limit, image size (32 when unset).
+        share: The digits to keep; None for all.
     """
 
-    def __init__(self, settings: DataSettings) -> None:
+    def __init__(self, settings: DataSettings, share: Share | None = None) -> None:
         self.settings = settings
+        self.share = share
 
     @cached_property
     def table(self) -> Path:
@@ -62,6 +65,7 @@ class DigitsReader:
         roles = assign_roles(catalogue, self.settings)
         kept = keep_limit(labels, roles, self.settings.limit, self.settings.split_seed)
         check_roles(catalogue.where, labels[kept], roles[kept], CLASS_NAMES)
+        kept = take(kept, self.share)
         size = self.settings.image_size or DEFAULT_SIZE
         grey = (raw[kept, :-1] * 255 // MAX_VALUE).astype(np.uint8).reshape(-1, 8, 8)
         images = np.empty((len(kept), size, size, 3), dtype=np.uint8)

@@ -23,6 +23,7 @@ from rrnet_cli.datasets.layouts import (
     make_plan,
 )
 from rrnet_cli.datasets.picture_parquet import ParquetReader
+from rrnet_cli.datasets.share import Share
 from rrnet_cli.datasets.splits import check_roles
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import DataSettings
@@ -34,15 +35,19 @@ class PictureFileReader:
     Args:
         locate: Finds the files; called once, at the first use.
         settings: Split, limit, image size.
+        share: The pictures to decode; None for all.
     """
 
-    def __init__(self, locate: Callable[[], Located], settings: DataSettings) -> None:
+    def __init__(
+        self, locate: Callable[[], Located], settings: DataSettings, share: Share | None = None
+    ) -> None:
         self.locate = locate
         self.settings = settings
+        self.share = share
 
     @cached_property
     def plan(self) -> Plan:
-        """The pictures to decode."""
+        """The pictures that were chosen, of which `share` are decoded."""
         return make_plan(self.locate(), self.settings)
 
     def source(self) -> Source:
@@ -50,13 +55,13 @@ class PictureFileReader:
         return self.plan.source
 
     def load(self, reporter: Reporter) -> ImageSet:
-        """Decode all pictures into one array.
+        """Decode the pictures into one array.
 
         Raises:
             InputError: An unreadable picture under ``fail``, more than half unreadable under
                 ``skip``, different sizes without `image_size`, one class only, an empty split.
         """
-        plan = self.plan
+        plan = self.plan.part(self.share)
         catalogue, skips = plan.located.catalogue, plan.located.skips
         for note in plan.located.notes:
             reporter.note(note)
@@ -75,7 +80,8 @@ class PictureFileReader:
                 task.advance()
         skips.settle(len(kept) + len(skips.reasons), reporter)
         labels, roles = plan.labels[kept], plan.roles[kept]
-        check_roles(catalogue.where, labels, roles, catalogue.class_names)
+        judged = (labels, roles) if self.share is None else (self.plan.labels, self.plan.roles)
+        check_roles(catalogue.where, *judged, catalogue.class_names)
         return ImageSet(
             ids=tuple(plan.ids[row] for row in kept),
             images=array.take(kept),
@@ -87,26 +93,28 @@ class PictureFileReader:
         )
 
 
-def open_images(settings: DataSettings, data: Path | None, on_error: OnError) -> Reader:
+def open_images(
+    settings: DataSettings, data: Path | None, on_error: OnError, share: Share | None = None
+) -> Reader:
     """The reader of a picture layout.
 
     The Parquet layout also takes a folder with CIFAR's binary version, so that one recipe serves
     both distributions; CIFAR's python version is pickled and refused everywhere.
     """
     if settings.layout == "digits":
-        return DigitsReader(settings)
+        return DigitsReader(settings, share)
     if data is not None:
         refuse_python_version(data)
     if settings.layout == "cifar-binary":
-        return CifarReader(settings, data)
+        return CifarReader(settings, data, share)
     if settings.layout == "image-parquet":
         if data is not None and holds_binary(data):
-            return CifarReader(settings, data)
-        return ParquetReader(settings, data, on_error)
+            return CifarReader(settings, data, share)
+        return ParquetReader(settings, data, on_error, share)
 
     def locate() -> Located:
         if settings.layout == "image-folder":
             return locate_folders(data, IMAGE_SUFFIXES, "pictures", on_error)
         return locate_manifest(data, on_error)
 
-    return PictureFileReader(locate, settings)
+    return PictureFileReader(locate, settings, share)

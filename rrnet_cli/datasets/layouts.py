@@ -30,6 +30,7 @@ from rrnet_cli.datasets.manifests import (
     read_manifest,
     read_rows,
 )
+from rrnet_cli.datasets.share import Share
 from rrnet_cli.datasets.splits import (
     ROLE_WORDS,
     Catalogue,
@@ -81,6 +82,14 @@ class Plan:
     def source(self) -> Source:
         """The tables and exactly the files that are decoded."""
         return Source(self.located.root, tuple(sorted((*self.located.tables, *self.paths))))
+
+    def part(self, share: Share | None) -> Plan:
+        """The instances of a share; all without one."""
+        if share is None:
+            return self
+        rows = share.rows(len(self.ids))
+        groups = None if self.groups is None else self.groups[rows]
+        return Plan(self.located, self.ids[rows], self.labels[rows], self.roles[rows], groups)
 
 
 def make_plan(located: Located, settings: DataSettings) -> Plan:

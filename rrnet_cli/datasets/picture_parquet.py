@@ -22,6 +22,7 @@ from rrnet_cli.datasets.image_decode import (
     decoding_pool,
 )
 from rrnet_cli.datasets.manifests import as_words, encode_labels
+from rrnet_cli.datasets.share import Share, take
 from rrnet_cli.datasets.splits import (
     ROLE_WORDS,
     Catalogue,
@@ -61,10 +62,18 @@ class ParquetReader:
         settings: Split, limit, image size.
         data: A folder with the files at any depth, or one file.
         on_error: What to do about an unreadable picture.
+        share: The pictures to decode; None for all.
     """
 
-    def __init__(self, settings: DataSettings, data: Path | None, on_error: OnError) -> None:
+    def __init__(
+        self,
+        settings: DataSettings,
+        data: Path | None,
+        on_error: OnError,
+        share: Share | None = None,
+    ) -> None:
         self.settings = settings
+        self.share = share
         self.data = data
         self.on_error = on_error
 
@@ -98,7 +107,8 @@ class ParquetReader:
         shards = [_open_shard(file, root) for file in files]
         catalogue = _catalogue(printable(root.name), shards)
         roles = assign_roles(catalogue, self.settings)
-        chosen = keep_limit(catalogue.labels, roles, self.settings.limit, self.settings.split_seed)
+        whole = keep_limit(catalogue.labels, roles, self.settings.limit, self.settings.split_seed)
+        chosen = take(whole, self.share)
         skips = Skips(self.on_error, catalogue.where)
         array = PictureArray(len(chosen), self.settings.image_size)
         kept: list[int] = []
@@ -118,7 +128,8 @@ class ParquetReader:
         skips.settle(len(chosen), reporter)
         final = chosen[kept]
         labels = catalogue.labels[final]
-        check_roles(catalogue.where, labels, roles[final], catalogue.class_names)
+        judged = final if self.share is None else whole
+        check_roles(catalogue.where, catalogue.labels[judged], roles[judged], catalogue.class_names)
         return ImageSet(
             ids=tuple(catalogue.ids[row] for row in final.tolist()),
             images=array.take(kept),

@@ -32,6 +32,11 @@ class Applied:
     first: NDArray[np.float32]
 
 
+def batch_of(views: int, batch_size: int = 64) -> int:
+    """Instances that go through a network at a time, when each has so many views."""
+    return max(1, batch_size // views)
+
+
 def apply(
     model: BaselineNet,
     inputs: Inputs,
@@ -63,7 +68,7 @@ def apply(
     rows = np.arange(len(inputs)) if rows is None else rows
     features = np.empty((len(rows), model.feature_dim), dtype=np.float32)
     logits, first = np.empty((2, len(rows), model.num_classes), dtype=np.float32)
-    step = max(1, batch_size // inputs.views)
+    step = batch_of(inputs.views, batch_size)
     task_name = "extracting features"
     with (reporter or SilentReporter()).task(task_name, len(rows), unit=inputs.unit) as task:
         for index in chunks(np.arange(len(rows)), step):

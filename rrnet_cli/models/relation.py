@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import dgl
+import torch
 from torch import Tensor
 
 from rrnet_cli.models.engines.edges import EdgeIndex
@@ -41,6 +42,21 @@ class Relation:
         """The same edges for the fused engine."""
         src, dst = self.forward.edges(order="eid")
         return EdgeIndex.of(src, dst, self.forward.num_src_nodes(), self.forward.num_dst_nodes())
+
+    @cached_property
+    def _indices(self) -> dict[torch.device, tuple[Tensor, Tensor]]:
+        return {}
+
+    def index_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Source and target of each edge for the reference engine, copied to a device once.
+
+        Shapes:
+            -> (num_edges,) int64 each.
+        """
+        if device not in self._indices:
+            src, dst = self.forward.edges(order="eid")
+            self._indices[device] = src.to(device).long(), dst.to(device).long()
+        return self._indices[device]
 
     @property
     def is_weighted(self) -> bool:

@@ -35,6 +35,11 @@ class TrainedNetwork:
     history: pa.Table
     precision: str
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the summary."""
+        return {"precision": self.precision, "epochs": self.history.num_rows}
+
 
 @dataclass(frozen=True)
 class Training:
@@ -62,8 +67,8 @@ class Baseline:
     Attributes:
         features: (num_instances, dim) float32.
         logits: (num_instances, num_classes) float32.
-        refit: Fits another one for cross-fitting; gives logits.
         weights: Of the baseline, by name.
+        refit: Fits another one for cross-fitting; gives logits. None where there is none to fit.
         history: One row an epoch; None for closed forms.
         facts: More for the summary.
         joined: (num_instances, num_classes) float32 logits over all views of a picture, where the
@@ -72,8 +77,8 @@ class Baseline:
 
     features: NDArray[np.float32]
     logits: NDArray[np.float32]
-    refit: Refit
     weights: Mapping[str, Any]
+    refit: Refit | None = None
     history: pa.Table | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     joined: NDArray[np.float32] | None = None

@@ -46,7 +46,29 @@ def write(
     # First what can fail at once: a missing word would be a pity after hours of training.
     label_vectors = text.embed(instances.class_names)
     baseline = _BASELINES[settings.baseline.backbone](instances, settings, training)
-    parts, prior = _prior(baseline, instances, settings, training.reporter)
+    record(draft, instances, settings, baseline, label_vectors, training.reporter)
+    draft.summary["word_vectors"] = text.name
+
+
+def record(
+    draft: Draft,
+    instances: AudioSet | ImageSet,
+    settings: ExtractSettings,
+    baseline: Baseline,
+    label_vectors: NDArray[np.float32],
+    reporter: Reporter,
+) -> None:
+    """Write what a baseline says, and the tables; the sounds or pictures themselves are not read.
+
+    Args:
+        draft: Where to write.
+        instances: Their names, labels and roles.
+        settings: Of the stage.
+        baseline: What it says of them.
+        label_vectors: (num_classes, dim) float32.
+        reporter: Told of the parts of cross-fitting.
+    """
+    parts, prior = _prior(baseline, instances, settings, reporter)
     draft.write_tensors(
         "features.safetensors", {instances.modality: baseline.features, "text": label_vectors}
     )
@@ -69,7 +91,6 @@ def write(
                 instances.modality: int(baseline.features.shape[1]),
                 "text": int(label_vectors.shape[1]),
             },
-            "word_vectors": text.name,
             "baseline": {**_scores(baseline.logits, prior, parts, instances), **baseline.facts},
             "skipped": len(instances.skipped),
         }
@@ -83,7 +104,7 @@ def _prior(
     reporter: Reporter,
 ) -> tuple[NDArray[np.int64] | None, NDArray[np.float32]]:
     """The parts of cross-fitting, if it is asked for, and the logits to be given on."""
-    if settings.cross_fit is None:
+    if settings.cross_fit is None or baseline.refit is None:
         return None, baseline.logits
     parts = fit_parts(
         instances.roles,
@@ -136,7 +157,7 @@ def _logmel(
     statistics = logmel_statistics(
         instances.clips, instances.sample_rate, reporter=training.reporter
     )
-    return _linear(statistics, instances, standardise=True)
+    return linear_baseline(statistics, instances, standardise=True)
 
 
 def _pixels(
@@ -144,12 +165,14 @@ def _pixels(
 ) -> Baseline:
     assert isinstance(instances, ImageSet)
     # Pixels share one unit: neighbours of the raw values are better than of standardised ones.
-    return _linear(flatten_pixels(instances.images), instances, standardise=False)
+    return linear_baseline(flatten_pixels(instances.images), instances, standardise=False)
 
 
-def _linear(
+def linear_baseline(
     features: NDArray[np.float32], instances: AudioSet | ImageSet, *, standardise: bool
 ) -> Baseline:
+    """A logistic regression on features (num_instances, dim), given on scaled or as they are."""
+
     def fit(roles: NDArray[np.int8]) -> LinearBaseline:
         return fit_linear(features, instances.labels, roles, len(instances.class_names))
 

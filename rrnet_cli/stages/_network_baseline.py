@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import torch
 
 from rrnet_cli.datasets.base import AudioSet, ImageSet
 from rrnet_cli.features.batches import ClipInputs, ImageInputs, Inputs
 from rrnet_cli.features.classifier import TrainedClassifier, build_baseline, train_classifier
 from rrnet_cli.features.inference import Applied, apply
+from rrnet_cli.features.network import BaselineNet
+from rrnet_cli.features.precision import choose_device
 from rrnet_cli.features.sound import SOUND_NETS
 from rrnet_cli.settings import BaselineSettings, ExtractSettings
 from rrnet_cli.stages._baseline import Baseline, TrainedNetwork, Training
@@ -24,33 +28,18 @@ if TYPE_CHECKING:
 def network_baseline(
     instances: AudioSet | ImageSet, settings: ExtractSettings, training: Training
 ) -> Baseline:
-    """Train the network on the fitted instances and run it over all."""
+    """Train the network on the fitted instances, or take a given one, and run it over all."""
     inputs = _inputs(instances, settings.baseline)
-
-    def train(
-        roles: NDArray[np.int8], workspace: Path, baseline: BaselineSettings
-    ) -> TrainedClassifier:
-        return train_classifier(
-            build_baseline(baseline, len(instances.class_names), settings.seed),
-            inputs,
-            instances.labels,
-            roles,
-            baseline,
-            settings.seed,
-            workspace=workspace,
-            resume=training.resume,
-            reporter=training.reporter,
-            device=training.device,
-        )
-
+    trainer = _Trainer(instances, inputs, settings, training)
     if training.given is None:
-        trained = train(instances.roles, training.workspace, settings.baseline)
-        model = trained.model
-        network = TrainedNetwork(trained.weights, _curve(trained.history), trained.precision)
+        model, network = trainer.fit()
     else:
         network = training.given
         model = build_baseline(settings.baseline, len(instances.class_names), settings.seed)
         model.load_state_dict(network.weights)
+        # As a network that was just trained: on its device, in the same order in memory.
+        target = choose_device(training.device)
+        model = model.to(device=target, memory_format=torch.channels_last)  # type: ignore[call-overload]
     # The prior of a picture is the answer to the picture itself: what averaged views add is told by
     # its features, and to the peer `views`.
     plain = isinstance(instances, ImageSet)
@@ -63,7 +52,7 @@ def network_baseline(
     alike = settings.baseline.model_copy(update={"precision": network.precision})
 
     def refit(part: int, roles: NDArray[np.int8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        other = train(roles, training.workspace / f"part{part}", alike).model
+        other = trainer.train(roles, training.workspace / f"part{part}", alike).model
         return prior(apply(other, inputs, rows=rows, reporter=training.reporter))
 
     return Baseline(
@@ -73,8 +62,50 @@ def network_baseline(
         refit=refit,
         weights=network.weights,
         history=network.history,
-        facts={"precision": network.precision, "epochs": network.history.num_rows},
+        facts=network.facts,
     )
+
+
+def fit_network(
+    instances: AudioSet | ImageSet, settings: ExtractSettings, training: Training
+) -> TrainedNetwork:
+    """Train the network on the fitted instances, and no more."""
+    inputs = _inputs(instances, settings.baseline)
+    return _Trainer(instances, inputs, settings, training).fit()[1]
+
+
+@dataclass(frozen=True)
+class _Trainer:
+    """Trains networks of one kind on some of the instances."""
+
+    instances: AudioSet | ImageSet
+    inputs: Inputs
+    settings: ExtractSettings
+    training: Training
+
+    def fit(self) -> tuple[BaselineNet, TrainedNetwork]:
+        """The one network that the settings ask for."""
+        workspace, baseline = self.training.workspace, self.settings.baseline
+        trained = self.train(self.instances.roles, workspace, baseline)
+        curve = _curve(trained.history)
+        return trained.model, TrainedNetwork(trained.weights, curve, trained.precision)
+
+    def train(
+        self, roles: NDArray[np.int8], workspace: Path, baseline: BaselineSettings
+    ) -> TrainedClassifier:
+        """One network on the instances that are FIT in `roles`."""
+        return train_classifier(
+            build_baseline(baseline, len(self.instances.class_names), self.settings.seed),
+            self.inputs,
+            self.instances.labels,
+            roles,
+            baseline,
+            self.settings.seed,
+            workspace=workspace,
+            resume=self.training.resume,
+            reporter=self.training.reporter,
+            device=self.training.device,
+        )
 
 
 def _inputs(instances: AudioSet | ImageSet, settings: BaselineSettings) -> Inputs:

@@ -34,10 +34,6 @@ def check(trained: Artifact, key: Key, settings: ExtractSettings) -> None:
     if settings.cross_fit is not None:
         raise ConfigError("--weights and --cross-fit exclude each other", "leave one of them out")
 
-    def what_trains(params: Mapping[str, Any]) -> dict[str, Any]:
-        baseline = {k: v for k, v in params["baseline"].items() if k not in FREE}
-        return {"baseline": baseline, "data": params["data"], "seed": params["seed"]}
-
     ours, theirs = what_trains(key.params), what_trains(trained.manifest.params)
     unlike = [section for section in ours if ours[section] != theirs[section]]
     if trained.manifest.data != key.data:
@@ -49,8 +45,14 @@ def check(trained: Artifact, key: Key, settings: ExtractSettings) -> None:
         )
 
 
+def what_trains(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the parameters of features, those that the training of their network depends on."""
+    baseline = {k: v for k, v in params["baseline"].items() if k not in FREE}
+    return {"baseline": baseline, "data": params["data"], "seed": params["seed"]}
+
+
 def given(trained: Artifact) -> TrainedNetwork:
-    """The network of some features, as `network_baseline` takes it."""
+    """The network of some features, or of a baseline artifact, as `network_baseline` takes it."""
     facts: Any = trained.manifest.summary["baseline"]
     return TrainedNetwork(
         weights=trained.tensors("baseline.safetensors"),

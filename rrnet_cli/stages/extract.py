@@ -3,51 +3,94 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rrnet_cli.datasets import open_dataset
 from rrnet_cli.datasets.audio_decode import AUDIO_SUFFIXES
-from rrnet_cli.datasets.base import HOLD, AudioSet, ImageSet, OnError, RatingSet
+from rrnet_cli.datasets.base import HOLD, AudioSet, ImageSet, OnError, RatingSet, Reader
 from rrnet_cli.datasets.files import need_path
 from rrnet_cli.datasets.image_decode import IMAGE_SUFFIXES
 from rrnet_cli.datasets.manifests import find_table, read_manifest
+from rrnet_cli.datasets.share import Share
 from rrnet_cli.datasets.splits import NUM_RATING_FOLDS
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import ExtractSettings
 from rrnet_cli.stages import _classification, _ratings, _text, _weights
+from rrnet_cli.stages._backbones import MODALITIES, SAMPLE_RATES, check_backbone
 from rrnet_cli.stages._baseline import Training
 from rrnet_cli.store.artifact import Key
 from rrnet_cli.store.digests import fingerprint
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rrnet_cli.store.artifact import Artifact
     from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
 
-MODALITIES = {
-    "esc": "audio",
-    "audio-folder": "audio",
-    "audio-manifest": "audio",
-    "image-folder": "image",
-    "image-manifest": "image",
-    "image-parquet": "image",
-    "cifar-binary": "image",
-    "digits": "image",
-    "ratings": "rating",
-    "ciao": "rating",
-}
-"""What each layout holds."""
 
-BACKBONES = {
-    "audio": ("envnet", "envnet_v2", "m18", "logmel"),
-    "image": ("resnet18", "resnet50", "mobilenet_v2", "pixels"),
-    "rating": ("rating-bias", "rating-factors"),
-}
-"""The baselines that each modality can have."""
+@dataclass(frozen=True)
+class Job:
+    """An extraction that is located and not begun.
 
-SAMPLE_RATES = {"envnet": 16_000, "envnet_v2": 44_100, "m18": 8_000, "logmel": 22_050}
-"""In Hz, that clips are read at; each network says its own, but importing one is slow."""
+    Attributes:
+        key: Of the features.
+        reader: Of the raw data, or of a share of them.
+        text: Word vectors; None for ratings.
+        trained: Features whose network is used.
+        facts: For the summary of whatever is made.
+    """
+
+    key: Key
+    reader: Reader
+    text: _text.TextSource | None
+    trained: Artifact | None
+    facts: dict[str, Any]
+
+
+def prepare(
+    settings: ExtractSettings,
+    *,
+    store: Store,
+    data: Path | None,
+    name: str | None,
+    recipe: str | None,
+    reporter: Reporter,
+    on_error: OnError = "fail",
+    weights: str | None = None,
+    share: Share | None = None,
+) -> Job:
+    """Find the data and all else that decides what the features will be, as `extract` says.
+
+    The reader gives the instances of `share`; the key is that of all.
+    """
+    modality = check_backbone(settings)
+    reader = open_dataset(
+        settings.data,
+        data,
+        on_error=on_error,
+        sample_rate=SAMPLE_RATES.get(settings.baseline.backbone, SAMPLE_RATES["envnet"]),
+        share=share,
+    )
+    source = reader.source()
+    text = None if modality == "rating" else _text.locate(settings.text)
+    trained = None if weights is None else store.resolve("features", weights)
+    dataset = dataset_name(settings, data, recipe)
+    key = Key(
+        kind="features",
+        name=name or default_name(settings, dataset),
+        params=_params(settings, text),
+        inputs={} if trained is None else {"weights": trained.ref},
+        data=fingerprint(source.root, source.files, reporter.note),
+    )
+    if trained is not None:
+        _weights.check(trained, key, settings)
+    facts = {"recipe": recipe, "dataset": dataset, "backbone": settings.baseline.backbone}
+    return Job(key, reader, text, trained, facts)
 
 
 def extract(
@@ -90,73 +133,49 @@ def extract(
             files were skipped while `on_error` is ``fail``.
         ResourceError: Word vectors that are not installed, no such device.
     """
-    modality = check_backbone(settings)
-    reader = open_dataset(
-        settings.data,
-        data,
+    job = prepare(
+        settings,
+        store=store,
+        data=data,
+        name=name,
+        recipe=recipe,
+        reporter=reporter,
         on_error=on_error,
-        sample_rate=SAMPLE_RATES.get(settings.baseline.backbone, SAMPLE_RATES["envnet"]),
+        weights=weights,
     )
-    source = reader.source()
-    text = None if modality == "rating" else _text.locate(settings.text)
-    trained = None if weights is None else store.resolve("features", weights)
-    key = Key(
-        kind="features",
-        name=name or default_name(settings, dataset_name(settings, data, recipe)),
-        params=_params(settings, text),
-        inputs={} if trained is None else {"weights": trained.ref},
-        data=fingerprint(source.root, source.files, reporter.note),
-    )
-    if trained is not None:
-        _weights.check(trained, key, settings)
-    facts: dict[str, Any] = {
-        "recipe": recipe,
-        "dataset": dataset_name(settings, data, recipe),
-        "backbone": settings.baseline.backbone,
-    }
 
     def build(draft: Draft) -> None:
-        draft.summary.update(facts)
-        loaded = reader.load(reporter)
-        if settings.data.holdout is not None and not (loaded.roles == HOLD).any():
-            raise InputError(
-                f"--holdout {settings.data.holdout:g} of so few instances to fit on is none",
-                "give more instances, or a larger fraction",
-            )
+        draft.summary.update(job.facts)
+        loaded = job.reader.load(reporter)
+        check_holdout(settings, loaded.roles)
         if isinstance(loaded, RatingSet):
             _ratings.write(draft, loaded, settings, reporter)
-        elif isinstance(loaded, AudioSet | ImageSet) and text is not None:
+        elif isinstance(loaded, AudioSet | ImageSet) and job.text is not None:
             training = Training(
-                workspace=store.workspace(key),
+                workspace=store.workspace(job.key),
                 resume=resume and not force,
                 device=device,
                 reporter=reporter,
-                given=None if trained is None else _weights.given(trained),
+                given=None if job.trained is None else _weights.given(job.trained),
             )
-            _classification.write(draft, loaded, settings, text, training)
+            _classification.write(draft, loaded, settings, job.text, training)
 
-    outcome = store.materialise(key, build, force=force)
+    outcome = store.materialise(job.key, build, force=force)
     _check_skipped(outcome, on_error)
     return outcome
 
 
-def check_backbone(settings: ExtractSettings) -> str:
-    """The modality of the data, which the backbone must fit.
-
-    Returns:
-        ``audio``, ``image`` or ``rating``.
+def check_holdout(settings: ExtractSettings, roles: NDArray[np.int8]) -> None:
+    """Refuse a fraction to hold out that comes to nobody.
 
     Raises:
-        ConfigError: It does not; names those that do.
+        InputError: It does.
     """
-    modality = MODALITIES[settings.data.layout]
-    if settings.baseline.backbone not in BACKBONES[modality]:
-        what = {"audio": "sounds", "image": "pictures", "rating": "ratings"}[modality]
-        raise ConfigError(
-            f"the backbone {settings.baseline.backbone} does not read {what}",
-            f"use --backbone {' or '.join(BACKBONES[modality])}",
+    if settings.data.holdout is not None and not (roles == HOLD).any():
+        raise InputError(
+            f"--holdout {settings.data.holdout:g} of so few instances to fit on is none",
+            "give more instances, or a larger fraction",
         )
-    return modality
 
 
 def dataset_name(settings: ExtractSettings, data: Path | None, recipe: str | None) -> str:

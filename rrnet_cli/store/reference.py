@@ -11,6 +11,8 @@ from rrnet_cli.errors import ConfigError
 from rrnet_cli.store.digests import JSON, Fingerprint, digest_json
 
 FORMATS: Mapping[str, int] = {
+    "baseline": 1,
+    "shard": 1,
     "features": 1,
     "graph": 1,
     "partition": 1,
@@ -22,6 +24,8 @@ FORMATS: Mapping[str, int] = {
 """The kinds of artifact and the format number that this version writes, and reads up to."""
 
 STAGES: Mapping[str, str] = {
+    "baseline": "rrnet extract --fit-only",
+    "shard": "rrnet extract --shard",
     "features": "rrnet extract",
     "graph": "rrnet build-graph",
     "partition": "rrnet partition",

@@ -8,7 +8,7 @@ from rrnet_cli.features.between_class import WINDOWS
 from rrnet_cli.features.classifier import build_baseline
 from rrnet_cli.features.sound import SOUND_NETS
 from rrnet_cli.settings import SOUND_NETWORKS, BaselineSettings
-from rrnet_cli.stages.extract import BACKBONES, SAMPLE_RATES
+from rrnet_cli.stages._backbones import BACKBONES, SAMPLE_RATES
 
 
 def test_names() -> None:

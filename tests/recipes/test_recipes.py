@@ -8,7 +8,7 @@ from rrnet_cli.cli.parameters import resolve
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.recipes import load_recipe, recipe_names
 from rrnet_cli.settings import PLUS, TrainSettings
-from rrnet_cli.stages.extract import check_backbone
+from rrnet_cli.stages._backbones import check_backbone
 
 NAMES = ("ciao", "cifar10", "cifar100", "digits", "esc10", "esc50", "filmtrust")
 FIVE = ("intra", "inter", "intra", "inter", "inter")

@@ -183,14 +183,18 @@ def test_a_gpu_is_refused_in_one_sentence(store: Store) -> None:
         run(store, device="cuda")
 
 
-def test_the_engine_is_no_part_of_the_version_and_changes_no_result(store: Store) -> None:
-    plain = run(store, force=True, engine="dgl").artifact
+@pytest.mark.parametrize("engine", ["fused", "dgl"])
+def test_the_engine_is_no_part_of_the_version_and_changes_no_result(
+    store: Store, engine: str
+) -> None:
+    plain = run(store, force=True, engine="reference").artifact
     first = plain.tensors("model.safetensors")
-    assert run(store, engine="fused").cached
-    fused = run(store, force=True, engine="fused").artifact
-    assert plain.ref.version == fused.ref.version
-    assert [model.manifest.summary["engine"] for model in (plain, fused)] == ["dgl", "fused"]
-    for name, weight in fused.tensors("model.safetensors").items():
+    assert run(store, engine=engine).cached
+    other = run(store, force=True, engine=engine).artifact
+    assert plain.ref.version == other.ref.version
+    told = [model.manifest.summary["engine"] for model in (plain, other)]
+    assert told == ["reference", engine]
+    for name, weight in other.tensors("model.safetensors").items():
         np.testing.assert_allclose(weight, first[name], rtol=1e-3, atol=1e-4, err_msg=name)
 
 

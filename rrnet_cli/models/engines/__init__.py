@@ -1,6 +1,7 @@
 """Ways to compute RR-Net's edge layers: the same numbers, at different speeds.
 
-`base` says what an engine is, `dgl_ops` is the plain one. `fused` is made of numba kernels:
+`base` says what an engine is, `reference` is the plain one, in torch alone, and `dgl_ops` the same
+by DGL's operations. `fused` is made of numba kernels:
 `kernels` and `decoder_kernels` from the steps in `blocks`, these on the vectors of `lanes` and
 `tiles`, by `compiled`; wrapped for autograd in `functions`, on the edges as `edges` keeps them.
 """
@@ -9,16 +10,18 @@ from __future__ import annotations
 
 from rrnet_cli.models.engines.base import Engine
 from rrnet_cli.models.engines.dgl_ops import DGLEngine
+from rrnet_cli.models.engines.reference import ReferenceEngine
 
-NAMES = ("auto", "dgl", "fused")
+NAMES = ("auto", "dgl", "fused", "reference")
 """What `choose` knows."""
 
 
 def choose(name: str = "auto") -> Engine:
     """The engine of a name.
 
-    ``auto`` is the fused one, or the plain one where numba does not work. The fused engine itself
-    hands over to the plain one what is not on the CPU, or neither float32 nor float64.
+    ``auto`` is the fused one, or that of DGL where numba does not work. The fused engine itself
+    hands over to DGL's what is neither float32 nor float64, and to the reference what is not on the
+    CPU.
 
     Raises:
         ValueError: None of `NAMES`.
@@ -28,6 +31,8 @@ def choose(name: str = "auto") -> Engine:
         raise ValueError(f"{name!r} is none of {', '.join(NAMES)}")
     if name == "dgl":
         return DGLEngine()
+    if name == "reference":
+        return ReferenceEngine()
     try:
         return _fused()
     except ImportError:

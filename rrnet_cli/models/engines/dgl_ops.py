@@ -1,7 +1,4 @@
-"""The plain engine: one operation of DGL or torch after another, as the equations read.
-
-It is the one that the others are held against, and runs wherever DGL and torch do.
-"""
+"""The engine of DGL's operations, one after another, as the equations read."""
 
 from __future__ import annotations
 

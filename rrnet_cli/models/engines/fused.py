@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from rrnet_cli.models.engines.base import SOURCE, TARGET, End, Endpoints
+from rrnet_cli.models.engines.base import SOURCE, TARGET, End, Endpoints, Engine
 from rrnet_cli.models.engines.dgl_ops import DGLEngine, take_means
 from rrnet_cli.models.engines.functions import Decoder, EdgeLayer, Form
+from rrnet_cli.models.engines.reference import ReferenceEngine
 
 if TYPE_CHECKING:
     from rrnet_cli.models.layers import MLP
@@ -22,19 +23,19 @@ if TYPE_CHECKING:
 
 _edge_layer: Any = EdgeLayer.apply
 _decoder: Any = Decoder.apply
-_PLAIN = DGLEngine()
+_DGL, _REFERENCE = DGLEngine(), ReferenceEngine()
 _DTYPES = (torch.float32, torch.float64)
 
 
 class FusedEngine:
-    """See `Engine`; whatever the kernels do not know goes to the plain engine."""
+    """See `Engine`; whatever the kernels do not know goes to a plain one."""
 
     name = "fused"
 
     def encode(self, relation: Relation, ends: Endpoints, mlp: MLP, extra: Tensor | None) -> Tensor:
         """See `Engine`."""
         if not _known(ends[0]) or (extra is not None and extra.requires_grad):
-            return _PLAIN.encode(relation, ends, mlp, extra)
+            return _plain(ends[0]).encode(relation, ends, mlp, extra)
         x = ends[0].new_empty(relation.num_edges, 0) if extra is None else extra
         form = Form(relation.index, ())
         out, _, _ = _edge_layer(form, *ends, x, *_parameters(mlp, 2))
@@ -50,7 +51,7 @@ class FusedEngine:
     ) -> tuple[Tensor, Mapping[End, Tensor]]:
         """See `Engine`."""
         if not _known(edge_feat):
-            return _PLAIN.edge_layer(relation, ends, mlp, edge_feat, means)
+            return _plain(edge_feat).edge_layer(relation, ends, mlp, edge_feat, means)
         form = Form(relation.index, () if relation.is_weighted else tuple(means))
         weights = _parameters(mlp, mlp.last)
         out, sent, received = _edge_layer(form, *ends, edge_feat, *weights)
@@ -61,10 +62,15 @@ class FusedEngine:
     def decode(self, mlp: MLP, edge_feat: Tensor) -> Tensor:
         """See `Engine`."""
         if not _known(edge_feat):
-            return _PLAIN.decode(mlp, edge_feat)
+            return _plain(edge_feat).decode(mlp, edge_feat)
         first, second = mlp.first, mlp.head.linear
         logits: Tensor = _decoder(edge_feat, first.weight, first.bias, second.weight, second.bias)
         return logits
+
+
+def _plain(value: Tensor) -> Engine:
+    """The engine for such tensors as the kernels do not take: DGL's wheel is for the CPU."""
+    return _DGL if value.device.type == "cpu" else _REFERENCE
 
 
 def _known(value: Tensor) -> bool:

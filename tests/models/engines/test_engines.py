@@ -1,4 +1,4 @@
-"""Every engine against the plain one, and the fused one against differences and doubles."""
+"""Every engine against the reference, and the fused one against differences and doubles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from torch import Tensor
 from rrnet_cli.models import engines
 from rrnet_cli.models.engines import edges
 from rrnet_cli.models.engines.base import SOURCE, TARGET, End, Engine
-from rrnet_cli.models.engines.dgl_ops import DGLEngine
 from rrnet_cli.models.layers import MLP
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rrnet import GraphInputs, RRNet, Shape
@@ -23,7 +22,12 @@ from tests.models.graphs import toy
 from .relations import RELATIONS, some
 
 FUSED = engines.choose("fused")
-PLAIN = DGLEngine()
+DGL = engines.choose("dgl")
+PLAIN = engines.choose("reference")
+DEVICES = (
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
+)
 # Of 12 rows 8 are a tile and 4 are left over; 3 fill no tile, 32 take two registers.
 WIDTHS = (1, 3, 12, 16, 32)
 BOTH: tuple[End, ...] = (SOURCE, TARGET)
@@ -65,13 +69,14 @@ def assert_near(ours: list[Tensor], plain: list[Tensor], relative: float) -> Non
         assert (one - other).norm() <= relative * (other.norm() + 1e-2 * largest)
 
 
+@pytest.mark.parametrize("engine", [FUSED, DGL], ids=["fused", "dgl"])
 @pytest.mark.parametrize("hidden", WIDTHS)
 @pytest.mark.parametrize("kind", RELATIONS)
-def test_the_edge_layer_and_every_gradient_are_those_of_the_plain_engine(
-    kind: str, hidden: int
+def test_the_edge_layer_and_every_gradient_are_those_of_the_reference(
+    kind: str, hidden: int, engine: Engine
 ) -> None:
     layer = Layer(RELATIONS[kind](), hidden, torch.float32)
-    ours, plain = layer.run(FUSED), layer.run(PLAIN)
+    ours, plain = layer.run(engine), layer.run(PLAIN)
     assert_near(ours, plain, 1e-5)
     assert_near(layer.gradients(ours), layer.gradients(plain), 1e-4)
 
@@ -111,9 +116,7 @@ def test_gradients_are_finite_differences() -> None:
 @pytest.mark.parametrize("extra", [0, 1, 3])
 @pytest.mark.parametrize("hidden", WIDTHS)
 @pytest.mark.parametrize("kind", ["in no order", "no edges", "complete by target"])
-def test_encoder_and_decoder_are_those_of_the_plain_engine(
-    kind: str, hidden: int, extra: int
-) -> None:
+def test_encoder_and_decoder_are_those_of_the_reference(kind: str, hidden: int, extra: int) -> None:
     torch.manual_seed(0)
     example = RELATIONS[kind]()
     encoder, decoder = MLP([4, 4, extra], hidden, hidden), MLP([hidden], hidden, 1)
@@ -162,7 +165,7 @@ def test_threads_change_nothing_but_rounding_and_the_same_number_not_even_that(
     assert_near(results[0], alone, 1e-5)
 
 
-def test_a_whole_network_is_that_of_the_plain_engine() -> None:
+def test_a_whole_network_is_that_of_the_reference() -> None:
     example = toy(1, left=40, right=30, dtype=torch.float32)
     inputs = example.inputs()
     extra = {"inter": torch.randn(inputs.relations["inter"].num_edges, 2)}
@@ -204,15 +207,47 @@ def test_a_network_with_the_fused_engine_can_be_copied() -> None:
     assert torch.equal(copy.deepcopy(net)(inputs), net(inputs))
 
 
-def test_half_precision_goes_to_the_plain_engine() -> None:
+def test_half_precision_goes_to_dgl() -> None:
     mlp = MLP([3], 3, 1).bfloat16()
     value = torch.randn(5, 3).bfloat16()
-    assert torch.equal(FUSED.decode(mlp, value), PLAIN.decode(mlp, value))
+    assert torch.equal(FUSED.decode(mlp, value), DGL.decode(mlp, value))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", ["auto", "reference"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_network_on_any_device_is_the_reference_in_double_precision(
+    device: str, name: str, dtype: torch.dtype
+) -> None:
+    """The graph itself stays where it is: on a GPU only the edge index is copied."""
+    gradients = []
+    for where, kind, engine in (
+        (device, dtype, engines.choose(name)),
+        ("cpu", torch.float64, PLAIN),
+    ):
+        inputs = toy(1, left=40, right=30, dtype=torch.float64).inputs()
+        features = {k: v.to(where, kind) for k, v in inputs.node_feat.items()}
+        inputs = GraphInputs(inputs.relations, features)
+        torch.manual_seed(0)
+        net = RRNet(Shape.of(inputs), ["intra", "inter", "intra", "inter"], 16, engine=engine)
+        net.to(where, kind)(inputs).square().sum().backward()
+        gradients.append([p.grad.cpu().double() for p in net.parameters() if p.grad is not None])
+    assert_near(*gradients, 1e-4 if dtype == torch.float32 else 1e-10)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_mean_by_shares_on_any_device(device: str) -> None:
+    layer = Layer(RELATIONS["of unequal shares"](), 5, torch.float64)
+    expected = layer.run(DGL)
+    layer.mlp.to(device)
+    layer.values = [value.detach().to(device) for value in layer.values]
+    assert_near([result.cpu() for result in layer.run(PLAIN)], expected, 1e-12)
 
 
 def test_engines_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [engines.choose(name).name for name in engines.NAMES] == ["fused", "dgl", "fused"]
-    with pytest.raises(ValueError, match="'turbo' is none of auto, dgl, fused"):
+    chosen = [engines.choose(name).name for name in engines.NAMES]
+    assert chosen == ["fused", "dgl", "fused", "reference"]
+    with pytest.raises(ValueError, match="'turbo' is none of auto, dgl, fused, reference"):
         engines.choose("turbo")
     real = builtins.__import__
 
