@@ -99,7 +99,7 @@ def train(options: argparse.Namespace) -> None:
         {
             **{"units": UNITS, "epochs": 2, "optimizer": "adamw", "lr": 0.01, "prior": "residual"},
             **{"context": True, "votes": True, "objective": "softmax"},
-            **{"batch_size": options.batch, "fanout": options.fanout},
+            **{"batch_size": options.batch, "fanout": tuple(map(int, options.fanout.split(",")))},
         }
     )
     group, clock = join(), Clock()
@@ -142,7 +142,11 @@ def main() -> None:
         rounds.append(found)
     ratios = [r["one_process"]["seconds"] / r["two_processes"]["seconds"] for r in rounds]
     record: dict[str, Any] = {"ddp_2_vs_1": statistics.median(ratios), "ratios": ratios}
-    record |= {"nodes": options.nodes, "batch": options.batch, "fanout": options.fanout}
+    record |= {
+        "nodes": options.nodes,
+        "batch": options.batch,
+        "fanout": tuple(map(int, options.fanout.split(","))),
+    }
     for name in RUNS:
         record[name] = {
             key: statistics.median(r[name][key] for r in rounds) for key in rounds[0][name]
