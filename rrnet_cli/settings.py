@@ -175,6 +175,12 @@ class GraphSettings(Settings):
     )
 
 
+class PartitionSettings(Settings):
+    """Stage `partition`."""
+
+    parts: int = Field(2, ge=2, description="Number of parts, one for each host.")
+
+
 class TrainSettings(Settings):
     """Stage `train` (paper Sec. III-C, III-D). The defaults are the `paper` preset."""
 

@@ -33,6 +33,11 @@ COMMANDS = {
         "Features to two Intra Graphs and one Inter Graph.",
         heavy=True,
     ),
+    "partition": Entry(
+        "rrnet_cli.cli.partition:partition",
+        "Cut a graph into parts for training on several machines.",
+        heavy=True,
+    ),
     "train": Entry("rrnet_cli.cli.train:train", "Train RR-Net on a graph.", heavy=True),
     "sweep": Entry(
         "rrnet_cli.cli.sweep:sweep", "Choose settings of training on validation.", heavy=True

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rrnet_cli.cli.console import Session
+    from rrnet_cli.store.store import Outcome
 
 
 def train(
@@ -55,6 +59,20 @@ def train(
         int | None,
         typer.Option(min=1, help="With --batch-size: processes that share every batch. [1]"),
     ] = None,
+    partitions: Annotated[
+        str | None,
+        typer.Option(help="Train on the parts of this partition artifact; --local or --hosts."),
+    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="With --partitions: all parts on this machine.")
+    ] = False,
+    hosts: Annotated[
+        Path | None,
+        typer.Option(help="With --partitions: file with a line `address [port]` a part."),
+    ] = None,
+    host_index: Annotated[
+        int | None, typer.Option(min=0, help="With --hosts: which line this host is, from 0.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the artifact. [<graph>-<preset>, and -no-units]")
     ] = None,
@@ -79,6 +97,19 @@ def train(
 
     session = ctx.obj
     store = session.store()
+    parts = None
+    if partitions is not None or local or hosts is not None or host_index is not None:
+        from rrnet_cli.cli.hosts import Parts
+
+        parts = Parts.named(
+            store,
+            partitions,
+            local=local,
+            hosts=hosts,
+            index=host_index,
+            instead={"GRAPH": graph, "--nproc": nproc},
+        )
+        graph = parts.graph
     source = store.resolve("graph", graph)
     settings = train_settings(
         source,
@@ -100,6 +131,28 @@ def train(
             "seed": seed,
         },
     )
+    if parts is not None:
+        from rrnet_cli.stages.train_distributed import train_distributed
+
+        made = train_distributed(
+            settings,
+            store=store,
+            partition=parts.partition,
+            name=name,
+            reporter=session.reporter,
+            hosts=parts.places,
+            index=host_index,
+            force=force,
+            resume=resume,
+            device=device,
+            engine=engine,
+        )
+        if made is None:
+            session.reporter.note(f"host {host_index} is done; the model is on host 0")
+            session.emitted = True
+            return
+        _tell(session, made)
+        return
     if nproc is not None and nproc > 1 and not launch.is_member():
         check_group(settings, nproc)
         launch.launch(session.argv, nproc)
@@ -124,6 +177,11 @@ def train(
         engine=engine,
         group=group,
     )
+    _tell(session, outcome)
+
+
+def _tell(session: Session, outcome: Outcome) -> None:
+    """What was made, and how good it is."""
     summary: Mapping[str, Any] = outcome.artifact.manifest.summary
     if outcome.cached:
         session.reporter.note(f"cached: {outcome.artifact.ref}")

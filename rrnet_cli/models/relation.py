@@ -76,15 +76,6 @@ class Relation:
         targets = torch.arange(low, low + len(cuts) - 1, dtype=first.dtype)
         return source[start:stop], targets.repeat_interleave(cuts.diff())
 
-    def find(self, edges: Tensor) -> tuple[Tensor, Tensor]:
-        """Source and target of edges by ids of the graph's type: (count,) -> (count,) each."""
-        if self._by_target is None:
-            source, target = self.forward.find_edges(edges)
-            return source, target
-        first, sources = self._by_target
-        received = torch.searchsorted(first, edges, right=True) - 1
-        return sources[edges], received.to(first.dtype)
-
     @cached_property
     def _indices(self) -> dict[torch.device, tuple[Tensor, Tensor]]:
         return {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,8 @@ from rrnet_cli.training.problem import Problem, assemble, degrees
 from rrnet_cli.training.processes import ALONE, Group
 
 if TYPE_CHECKING:
+    import dgl
+
     from rrnet_cli.store.artifact import Artifact
     from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
@@ -94,7 +97,14 @@ def train(
             engine=engine,
             group=group,
         )
-        _write(draft, network, progress, features)
+        write(
+            draft,
+            network.state_dict(),
+            progress,
+            features,
+            count_parameters(network),
+            network.rrnet.engine.name,
+        )
         draft.summary["processes"] = group.size
 
     outcome = store.materialise(key, build, force=force)
@@ -143,7 +153,7 @@ def _read(
     check_engine(engine)
     source = store.resolve("graph", graph)
     features = store.resolve("features", str(source.manifest.inputs["features"]))
-    _check(settings, features)
+    check_settings(settings, features)
     return source, features
 
 
@@ -206,17 +216,25 @@ def check_engine(engine: str) -> None:
         ) from error
 
 
-def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -> Problem:
-    """Read a graph and its features into what training and scoring need."""
+def read_heterograph(graph: Artifact, features: Artifact) -> dgl.DGLGraph:
+    """The graph of an artifact; its features say how many nodes there are."""
     summary = features.manifest.summary
-    sides = (str(summary["left"]), str(summary["right"]))
     tensors = features.tensors("features.safetensors")
     tables = {
         parse_edge_key(name.removeprefix("edges/").removesuffix(".parquet")): graph.parts(name)
         for name in graph.manifest.files
         if name.startswith("edges/")
     }
-    heterograph = from_tables({side: tensors[side].shape[0] for side in sides}, tables)
+    sides = (str(summary["left"]), str(summary["right"]))
+    return from_tables({side: tensors[side].shape[0] for side in sides}, tables)
+
+
+def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -> Problem:
+    """Read a graph and its features into what training and scoring need."""
+    summary = features.manifest.summary
+    sides = (str(summary["left"]), str(summary["right"]))
+    tensors = features.tensors("features.safetensors")
+    heterograph = read_heterograph(graph, features)
     low, high = _SCALE.validate_python(summary.get("scale") or (None, None))
     scale = None if low is None or high is None else (low, high)
     if scale is not None and settings.attributes == "degree":
@@ -283,8 +301,12 @@ def _settings_of(model: Artifact) -> TrainSettings:
         ) from error
 
 
-def _check(settings: TrainSettings, features: Artifact) -> None:
-    """Refuse settings that the task gives no meaning to."""
+def check_settings(settings: TrainSettings, features: Artifact) -> None:
+    """Refuse settings that the task gives no meaning to.
+
+    Raises:
+        ConfigError: Names the setting.
+    """
     rating = features.manifest.summary["task"] == "rating"
     if rating and settings.objective == "softmax":
         raise ConfigError(
@@ -299,9 +321,16 @@ def _check(settings: TrainSettings, features: Artifact) -> None:
         )
 
 
-def _write(draft: Draft, network: Network, progress: Progress, features: Artifact) -> None:
+def write(
+    draft: Draft,
+    weights: Mapping[str, Any],
+    progress: Progress,
+    features: Artifact,
+    parameters: int,
+    engine: str,
+) -> None:
     """Weights, curve and summary into the artifact."""
-    draft.write_tensors(_WEIGHTS, network.state_dict())
+    draft.write_tensors(_WEIGHTS, weights)
     columns = sorted({name for row in progress.history for name in row} - {"epoch"})
     epochs = [int(row["epoch"] or 0) for row in progress.history]
     missing = float("nan")  # the untrained network's loss; a curve has a gap there
@@ -323,12 +352,12 @@ def _write(draft: Draft, network: Network, progress: Progress, features: Artifac
             "task": features.manifest.summary["task"],
             "recipe": features.manifest.summary.get("recipe"),
             "backbone": features.manifest.summary.get("backbone"),
-            "parameters": count_parameters(network),
+            "parameters": parameters,
             "epochs": progress.epochs,
             "best_epoch": int(best.pop("epoch")),
             "best": best,
             "start": {k: v for k, v in progress.history[0].items() if k not in ("epoch", "loss")},
             "threads": torch.get_num_threads(),
-            "engine": network.rrnet.engine.name,
+            "engine": engine,
         }
     )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rrnet_cli.errors import DivergedError
 from rrnet_cli.progress import Reporter
 from rrnet_cli.training import checkpoints
 from rrnet_cli.training.draws import Draw, Draws
-from rrnet_cli.training.network import Network
+from rrnet_cli.training.network import Learner, Network
 from rrnet_cli.training.objectives import (
     merit,
     num_supervised,
@@ -30,7 +30,7 @@ from rrnet_cli.training.sampling import Batch, batches
 if TYPE_CHECKING:
     from rrnet_cli.settings import TrainSettings
 
-_MODEL, _BEST = "model/", "best/"
+_MODEL, BEST = "model/", "best/"
 
 
 @dataclass
@@ -128,16 +128,16 @@ def fit(
             progress.epochs += 1
             metrics = group.lead(lambda: evaluate(network, problem))
             for name, value in metrics.items():
-                _require_finite(name, value, progress.epochs, settings)
+                require_finite(name, value, progress.epochs, settings)
             progress.record({"epoch": progress.epochs, "loss": loss, **metrics}, network)
             if workspace is not None:
-                _checkpoint(workspace, network, optimizer, progress)
+                checkpoint(workspace, network, optimizer, progress)
             task.advance(1, " ".join(f"{k} {v:.4g}" for k, v in {"loss": loss, **metrics}.items()))
     network.load_state_dict(progress.best)
     return network.eval(), progress
 
 
-def make_optimizer(network: Network, settings: TrainSettings) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
     """Momentum SGD (the paper) or AdamW over all parameters."""
     if settings.optimizer == "sgd":
         return torch.optim.SGD(
@@ -152,7 +152,7 @@ def make_optimizer(network: Network, settings: TrainSettings) -> torch.optim.Opt
 
 
 def step(
-    network: Network,
+    network: Learner,
     batch: Batch,
     optimizer: torch.optim.Optimizer,
     epoch: int,
@@ -167,14 +167,14 @@ def step(
     optimizer.zero_grad(set_to_none=True)
     value = gradients(network, batch, group)
     settings = network.settings
-    _require_finite("training loss", value, epoch, settings)
+    require_finite("training loss", value, epoch, settings)
     if settings.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
     optimizer.step()
     return value
 
 
-def gradients(network: Network, batch: Batch, group: Group = ALONE) -> float:
+def gradients(network: Learner, batch: Batch, group: Group = ALONE) -> float:
     """Forward and backward of this process's share; loss and gradients become those of the batch.
 
     Raises:
@@ -211,8 +211,12 @@ def evaluate(network: Network, problem: Problem) -> dict[str, float]:
     return select_metrics(problem, probabilities(problem, logits, network.settings.objective))
 
 
-def _require_finite(what: str, value: float, epoch: int, settings: TrainSettings) -> None:
-    """Stop a run that diverged, before the epoch is written as a checkpoint."""
+def require_finite(what: str, value: float, epoch: int, settings: TrainSettings) -> None:
+    """Stop a run that diverged, before the epoch is written as a checkpoint.
+
+    Raises:
+        DivergedError: The value is NaN or infinite.
+    """
     if not math.isfinite(value):
         raise DivergedError(
             f"The {what} became {value} at epoch {epoch}.",
@@ -225,16 +229,18 @@ def _metrics(row: dict[str, float | None]) -> dict[str, float]:
     return {k: v for k, v in row.items() if k.startswith("select_") and v is not None}
 
 
-def _checkpoint(
+def checkpoint(
     workspace: Path,
-    network: Network,
+    network: Learner,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
+    more: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Everything the next epoch depends on."""
+    """Everything the next epoch depends on; `more` tensors come back by their own names."""
     tensors, optimizer_meta = checkpoints.pack_optimizer(optimizer)
+    tensors |= more or {}
     tensors |= {_MODEL + name: value for name, value in network.state_dict().items()}
-    tensors |= {_BEST + name: value for name, value in progress.best.items()}
+    tensors |= {BEST + name: value for name, value in progress.best.items()}
     tensors["rng"] = torch.get_rng_state()
     meta = {"optimizer": optimizer_meta, "epochs": progress.epochs, "history": progress.history}
     checkpoints.save(workspace, tensors, meta)
@@ -253,18 +259,18 @@ def _resumed(
     if meta is None:
         return False
     tensors = group.share(None if found is None else found[0])
-    _restore(tensors, meta, network, optimizer, progress)
+    restore(tensors, meta, network, optimizer, progress)
     return True
 
 
-def _restore(
+def restore(
     tensors: dict[str, Tensor],
     meta: dict[str, Any],
-    network: Network,
+    network: Learner,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
 ) -> None:
-    """Put everything back as `_checkpoint` saw it."""
+    """Put everything back as `checkpoint` saw it."""
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -274,4 +280,4 @@ def _restore(
     torch.set_rng_state(tensors["rng"])
     progress.epochs = meta["epochs"]
     progress.history = meta["history"]
-    progress.best = part(_BEST)
+    progress.best = part(BEST)

@@ -13,6 +13,7 @@ from rrnet_cli.models.rrnet import GraphInputs, RRNet, Shape
 from rrnet_cli.training.problem import Problem
 
 if TYPE_CHECKING:
+    from rrnet_cli.models.engines.base import Engine
     from rrnet_cli.settings import TrainSettings
 
 
@@ -20,7 +21,14 @@ LARGE = 10_000_000
 """Edges above which a forward pass would hold gigabytes: 64 bytes an edge and state at width 16."""
 
 
-class Network(nn.Module):
+class Learner(nn.Module):
+    """What a step trains: an RR-Net, perhaps with more, and the settings that say how."""
+
+    rrnet: RRNet
+    settings: TrainSettings
+
+
+class Network(Learner):
     """RR-Net on one problem.
 
     Attributes of users and items are drawn from U[0, 1) and learned with the rest (Sec. IV-C3),
@@ -38,14 +46,8 @@ class Network(nn.Module):
             else {}
         )
         known = problem.shown_at_rest(settings)
-        self.rrnet = RRNet(
-            Shape.of(problem.inputs(settings, known, problem.node_feat, problem.prior)),
-            settings.units,
-            settings.hidden,
-            init=settings.init,
-            zero_decoder=settings.prior == "residual",
-            engine=engines.choose(engine),
-        )
+        inputs = problem.inputs(settings, known, problem.node_feat, problem.prior)
+        self.rrnet = build(Shape.of(inputs), settings, engines.choose(engine))
 
     def forward(self, problem: Problem, known: Tensor, prior: Tensor) -> Tensor:
         """Logits (num_inter_edges,) with the targets of `known` edges and their prior shown."""
@@ -71,3 +73,15 @@ class Network(nn.Module):
             return logits_in_blocks(self.rrnet, inputs)
         logits: Tensor = self.rrnet(inputs)
         return logits
+
+
+def build(shape: Shape, settings: TrainSettings, engine: Engine) -> RRNet:
+    """The RR-Net that the settings ask for."""
+    return RRNet(
+        shape,
+        settings.units,
+        settings.hidden,
+        init=settings.init,
+        zero_decoder=settings.prior == "residual",
+        engine=engine,
+    )

@@ -126,9 +126,19 @@ def standardise(columns: Tensor) -> Tensor:
     Shapes:
         (rows, width) -> (rows, width).
     """
-    centred = columns - columns.mean(dim=0)
-    spread = centred.square().mean(dim=0).sqrt()
-    return torch.where(spread > TINY, centred / spread.clamp_min(TINY), 0.0)
+    mean, spread = moments(columns)
+    return (columns - mean) / spread
+
+
+def moments(columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation a column; that of a constant column is infinite.
+
+    Shapes:
+        (rows, width) -> (width,), (width,).
+    """
+    mean = columns.mean(dim=0)
+    spread = (columns - mean).square().mean(dim=0).sqrt()
+    return mean, torch.where(spread > TINY, spread, torch.inf)
 
 
 def assemble(

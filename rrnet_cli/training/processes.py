@@ -25,7 +25,7 @@ from rrnet_cli.errors import ProcessLostError
 
 T = TypeVar("T")
 
-_PATIENCE = timedelta(days=1)
+PATIENCE = timedelta(days=1)
 """The leader may work for long while others wait; a process that died is noticed at once."""
 
 
@@ -194,7 +194,7 @@ def join() -> Group:
     if not torch_group.is_torchelastic_launched():
         return ALONE
     with _noticing_losses():
-        torch_group.init_process_group("gloo", timeout=_PATIENCE)
+        torch_group.init_process_group("gloo", timeout=PATIENCE)
     return member()
 
 

@@ -19,7 +19,7 @@ as many hops as units no such mean is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dgl
@@ -40,6 +40,10 @@ _MEANS: tuple[tuple[str, End], ...] = (
     (INTER, SOURCE),
 )
 """Each relation and the end whose nodes take a mean over it."""
+
+Draw = Callable[[str, End, Tensor, int], Tensor]
+"""A relation, the end that draws, its nodes (num_nodes,) and how many edges each draws (-1: all),
+to the edges drawn and their sources and targets, (3, num_drawn) int64."""
 
 
 @dataclass(frozen=True)
@@ -128,35 +132,51 @@ def sample(relations: Mapping[str, Relation], seeds: Tensor, fanout: Sequence[in
         seeds: (num_seeds,) left nodes.
         fanout: Edges that a node draws of each relation, for each hop; -1 for all.
     """
+    return surroundings(
+        lambda name, end, nodes, count: _draw(relations[name].forward, nodes, end, count),
+        tuple(relations),
+        seeds,
+        fanout,
+    )
+
+
+def surroundings(
+    draw: Draw, relations: Sequence[str], seeds: Tensor, fanout: Sequence[int]
+) -> Sample:
+    """`sample`, wherever the edges are.
+
+    Args:
+        draw: Gives the edges that some nodes draw.
+        relations: Which there are.
+        seeds: (num_seeds,) left nodes.
+        fanout: As in `sample`.
+    """
     reached = {LEFT: seeds.unique(), RIGHT: seeds.new_empty(0)}
     new = dict(reached)
-    drawn = {(name, end): [seeds.new_empty(0)] for name, end in _MEANS}
+    drawn = {means: [seeds.new_empty(3, 0)] for means in _MEANS if means[0] in relations}
     for hop, size in enumerate(fanout):
         found = {side: [ids] for side, ids in reached.items()}
-        for name, end in _MEANS:
+        for name, end in drawn:
             side, other = _SIDES[name] if end == SOURCE else reversed(_SIDES[name])
-            if name in relations and len(new[side]):
+            if len(new[side]):
                 count = -1 if hop == 0 and name == INTER else size
-                chosen, ends = _draw(relations[name].forward, new[side], end, count)
+                chosen = draw(name, end, new[side], count)
                 drawn[name, end].append(chosen)
-                found[other].append(ends)
+                found[other].append(chosen[2 if end == SOURCE else 1])
         for side, before in reached.items():
             reached[side] = torch.cat(found[side]).unique()
             new[side] = reached[side][~torch.isin(reached[side], before)]
-    own = {means: torch.cat(chosen) for means, chosen in drawn.items()}
+    own = {means: torch.cat(some, dim=1) for means, some in drawn.items()}
     edges = {
-        name: torch.cat([ids for means, ids in own.items() if means[0] == name]).unique()
+        name: _distinct(torch.cat([some for means, some in own.items() if means[0] == name], dim=1))
         for name in relations
     }
-    parts = {
-        name: _part(name, relation, edges[name], reached, own)
-        for name, relation in relations.items()
-    }
-    return Sample(reached, edges, parts)
+    parts = {name: _part(name, some, reached, own) for name, some in edges.items()}
+    return Sample(reached, {name: some[0] for name, some in edges.items()}, parts)
 
 
-def _draw(graph: dgl.DGLGraph, nodes: Tensor, end: End, count: int) -> tuple[Tensor, Tensor]:
-    """Edges of the nodes, at most `count` of each by a uniform choice, and their other ends.
+def _draw(graph: dgl.DGLGraph, nodes: Tensor, end: End, count: int) -> Tensor:
+    """What a `Draw` gives, of one relation of a graph in memory.
 
     On one thread, because DGL's generators are one a thread: what is drawn is then the same
     whatever the machine. It starts from torch's generator, whose state checkpoints keep.
@@ -172,12 +192,19 @@ def _draw(graph: dgl.DGLGraph, nodes: Tensor, end: End, count: int) -> tuple[Ten
         )
     finally:
         dgl.utils.set_num_threads(threads)
-    return drawn.edata[dgl.EID], drawn.edges()[1 if end == SOURCE else 0]
+    return torch.stack([drawn.edata[dgl.EID], *drawn.edges(order="eid")])
+
+
+def _distinct(edges: Tensor) -> Tensor:
+    """Edges, sources and targets, each edge once, ascending: (3, drawn) -> (3, num_edges)."""
+    ids, place = edges[0].unique(return_inverse=True)
+    result = edges.new_empty(3, len(ids))
+    result[:, place] = edges
+    return result
 
 
 def _part(
     name: str,
-    relation: Relation,
     edges: Tensor,
     nodes: Mapping[str, Tensor],
     own: Mapping[tuple[str, End], Tensor],
@@ -185,14 +212,14 @@ def _part(
     """Some edges of a relation between the nodes reached, each with its shares in the means."""
     sides = _SIDES[name]
     local = [
-        torch.searchsorted(nodes[side], ids)
-        for side, ids in zip(sides, relation.find(edges), strict=True)
+        torch.searchsorted(nodes[side], ids.contiguous())
+        for side, ids in zip(sides, edges[1:], strict=True)
     ]
     graph = dgl.heterograph(
         {(sides[0], name, sides[1]): tuple(local)}, {side: len(nodes[side]) for side in sides}
     )
     source, target = (
-        _share(ids, torch.isin(edges, own[name, end])) if (name, end) in own else None
+        _share(ids, torch.isin(edges[0], own[name, end][0])) if (name, end) in own else None
         for end, ids in zip((SOURCE, TARGET), local, strict=True)
     )
     return Relation(graph, source, target)

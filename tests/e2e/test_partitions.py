@@ -1,0 +1,160 @@
+"""Training on the parts of a graph through the command line: DGL's servers, and what ends them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from rrnet_cli.cli.hosts import _free_ports
+from rrnet_cli.training.checkpoints import load
+from rrnet_cli.training.served import SHARED_MEMORY
+from tests.conftest import COMMAND, ROOT, Result
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # as in a process of its own
+
+TRAIN = ("train", "--preset", "plus", "--partitions", "digits-pixels-2parts", "--epochs", "6",
+         "--patience", "6", "--batch-size", "16", "--fanout", "3,3", "--json")  # fmt: skip
+SECONDS = 150
+
+
+@pytest.fixture
+def parts(store: Path, invoke: Callable[..., Result]) -> Path:
+    """The digits in two parts."""
+    assert invoke("partition", "--parts", "2").code == 0
+    return store
+
+
+@pytest.fixture
+def start(parts: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    begun: list[subprocess.Popen[str]] = []
+
+    def run(*args: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*COMMAND, *TRAIN, *args],
+            cwd=parts.parent,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        begun.append(process)
+        return process
+
+    yield run
+    for process in begun:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def ended(process: subprocess.Popen[str]) -> Result:
+    out, err = process.communicate(timeout=SECONDS)
+    return Result(process.returncode, out, err)
+
+
+def members(process: subprocess.Popen[str]) -> list[int]:
+    """What a command started: its servers, then its trainers."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    spawned = []
+    for child in map(int, children):
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+            spawned.append(child)
+    return sorted(spawned)
+
+
+def await_checkpoint(store: Path, *running: subprocess.Popen[str]) -> list[float | None]:
+    """The losses in the first one."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        for folder in store.glob(".work/*"):
+            if (found := load(folder)) is not None:
+                return [row["loss"] for row in found[1]["history"][1:]]
+        assert all(each.poll() is None for each in running), [
+            each.communicate() for each in running
+        ]
+        assert time.monotonic() < deadline, "no checkpoint came"
+        time.sleep(0.05)
+
+
+def nothing_is_left(*ids: int) -> bool:
+    left = [path.name for path in SHARED_MEMORY.glob("rrnet-dist.*")]
+    mine = [name for name in left if int(name.split(".")[1]) in ids]
+    return not mine and not any(Path(f"/proc/{each}").exists() for each in ids)
+
+
+def losses(store: Path, artifact: str) -> list[float]:
+    (path,) = store.glob(f"{artifact.replace('@', '/')}*/history.parquet")
+    return pq.read_table(path)["loss"].to_pylist()[1:]  # type: ignore[no-any-return]
+
+
+def test_where_nothing_is_drawn_at_random_two_parts_train_as_one_process(
+    parts: Path, start: Callable[..., subprocess.Popen[str]], invoke: Callable[..., Result]
+) -> None:
+    exact = ("--preset", "paper", "--batch-size", "1000", "--fanout=-1,-1", "--epochs", "3")
+    ours = ended(start("--local", *exact))
+    assert ours.code == 0, ours.err
+    alone = invoke("train", *exact, "--patience", "6", "--json")
+    assert ours.json["summary"]["parts"] == 2
+    expected = losses(parts, alone.json["artifact"])
+    np.testing.assert_allclose(losses(parts, ours.json["artifact"]), expected, rtol=1e-5)
+    assert expected[2] < expected[0]
+
+
+def test_a_killed_trainer_ends_all_and_the_same_command_goes_on(
+    parts: Path, start: Callable[..., subprocess.Popen[str]], invoke: Callable[..., Result]
+) -> None:
+    first = start("--local")
+    before = await_checkpoint(parts, first)
+    running = members(first)
+    assert len(running) == 4
+    os.kill(running[-1], signal.SIGKILL)
+    killed = time.monotonic()
+    said = ended(first)
+    assert time.monotonic() - killed < 20
+    assert said.code == 7
+    assert said.error_lines == [
+        "error: The trainer of part 1 was killed (SIGKILL); all others were ended."
+    ]
+    assert "resumes" in said.err
+    assert nothing_is_left(first.pid, *running)
+
+    again = ended(start("--local"))
+    assert again.code == 0, again.err
+    assert again.json["summary"]["epochs"] == 6
+    assert losses(parts, again.json["artifact"])[: len(before)] == before
+    judged = invoke("eval", again.json["artifact"], "--resamples", "50")
+    assert judged.code == 0 and "RR-Net" in judged.out
+
+
+def test_two_hosts_and_a_killed_server(
+    parts: Path, start: Callable[..., subprocess.Popen[str]], invoke: Callable[..., Result]
+) -> None:
+    text = "".join(f"127.0.0.1 {port}\n" for port in _free_ports(2))
+    (parts.parent / "hosts").write_text(text)
+
+    def both() -> list[subprocess.Popen[str]]:
+        return [start("--hosts", "hosts", "--host-index", index) for index in "01"]
+
+    hosts = both()
+    await_checkpoint(parts, *hosts)
+    running = [members(each) for each in hosts]
+    assert [len(some) for some in running] == [2, 2]
+    os.kill(running[1][0], signal.SIGKILL)
+    said = [ended(each) for each in hosts]
+    assert [each.code for each in said] == [7, 7]
+    assert [len(each.error_lines) for each in said] == [1, 1]
+    assert "The server of part 1 was killed (SIGKILL)" in said[1].err
+    assert nothing_is_left(*(each.pid for each in hosts), *running[0], *running[1])
+
+    said = [ended(each) for each in both()]
+    assert [each.code for each in said] == [0, 0], said
+    assert said[0].json["summary"]["epochs"] == 6
+    assert invoke(*TRAIN, "--hosts", "hosts", "--host-index", "1").json["cached"] is True
