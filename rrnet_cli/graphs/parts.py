@@ -121,7 +121,11 @@ def _too_many(parts: int) -> ConfigError:
 
 def _with_reversed(graph: dgl.DGLGraph, inter: EdgeType) -> dgl.DGLGraph:
     """The same graph with every inter-edge a second time, reversed; both know their row."""
-    ends = {kind: graph.edges(etype=kind, order="eid") for kind in graph.canonical_etypes}
+    # The partitioner takes int64 alone.
+    ends = {
+        kind: tuple(ids.long() for ids in graph.edges(etype=kind, order="eid"))
+        for kind in graph.canonical_etypes
+    }
     src, dst = ends[inter]
     both = dgl.heterograph(
         {**ends, reverse_of(inter): (dst, src)},
