@@ -43,3 +43,19 @@ def test_threads_follow_the_cores_unless_given(monkeypatch: pytest.MonkeyPatch) 
     assert os.environ["OMP_NUM_THREADS"] == "3"
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert runtime.limit_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx512f avx512_bf16", True),
+        ("fpu amx_bf16 amx_tile", True),
+        ("fpu avx512f amx_tile", False),
+        ("", False),
+    ],
+)
+def test_the_processor_is_asked(tmp_path: Path, flags: str, expected: bool) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nmodel name\t: amx_bf16 in name only\nflags\t: {flags}\n")
+    assert runtime.has_bfloat16(cpuinfo) is expected
+    assert not runtime.has_bfloat16(tmp_path / "missing")

@@ -22,7 +22,7 @@ from rrnet_cli.models.engines.blocks import (
     scatter_add,
     times,
 )
-from rrnet_cli.models.engines.compiled import kernel
+from rrnet_cli.compiled import kernel
 from rrnet_cli.models.engines.lanes import (
     fill,
     load,
