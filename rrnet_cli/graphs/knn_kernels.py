@@ -30,7 +30,7 @@ float32 themselves."""
 @njit(nogil=True, error_model="numpy")
 def _score(scores: Any, spread: Any, bias: Any, width: Any, shift: Any, at: Any) -> Any:
     """One score with its bias and `width` times its uncertainty; bfloat16 are shifted by 16."""
-    value = (np.uint32(scores[at]) << shift).view(np.float32)
+    value = np.uint32(np.uint32(scores[at]) << shift).view(np.float32)
     return value + (width * spread[at] + bias[at])
 
 
@@ -139,8 +139,8 @@ def _measure(
                 continue
             place = have - 1
             while place > 0 and nearness[place - 1] > key:
-                for column in found:
-                    column[place] = column[place - 1]
+                index[place], similarity[place] = index[place - 1], similarity[place - 1]
+                nearness[place] = nearness[place - 1]
                 place -= 1
             index[place], similarity[place], nearness[place] = other, similar, key
             if have == k:
