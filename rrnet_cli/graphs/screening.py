@@ -51,27 +51,32 @@ def search_screened(
     Rows of which bfloat16 tells too little are searched again in float32.
     """
     short = has_bfloat16() and len(keys) >= BFLOAT16_NODES
-    screen = _Screen(keys, torch.bfloat16 if short else torch.float32)
+    screen = Screen(keys, torch.bfloat16 if short else torch.float32)
     exact = None if short else screen
     for block in rows.split(min(size, BLOCK_ROWS)):
         index, similarity, measured = screen.search(block, k, LIMIT if short else len(keys))
         hard = (measured > LIMIT).nonzero().squeeze(1)
         if short and len(hard):
-            exact = exact or _Screen(keys, torch.float32)
+            exact = exact or Screen(keys, torch.float32)
             index[hard], similarity[hard], _ = exact.search(block[hard], k, len(keys))
         yield block, index, similarity
 
 
-class _Screen:
-    """All nodes in one format, and what is known of their errors."""
+class Screen:
+    """All nodes in one format, and what is known of their errors.
+
+    Attributes:
+        arguments: What `knn_kernels.search` calls `screen`.
+    """
 
     def __init__(self, keys: Keys, dtype: torch.dtype) -> None:
         self._keys = keys
         num_nodes, dim = keys.features.shape
         padded = -(-num_nodes // GROUP) * GROUP
         self._points = torch.zeros(padded, dim, dtype=dtype)
-        spread, bias = torch.zeros(padded, dtype=torch.float64), torch.full((padded,), -torch.inf)
-        bias = bias.double()
+        # Rows that only pad reach no bound.
+        spread = torch.zeros(padded, dtype=torch.float64)
+        bias = torch.full((padded,), -torch.inf, dtype=torch.float64)
         cosine = keys.metric == "cosine"
         centre = torch.zeros(dim, dtype=torch.float64)
         if cosine:
@@ -93,11 +98,11 @@ class _Screen:
         doubt = 2 * worst + worst**2 + (1 + worst) ** 2 * summed + 2.0**-20
         # Float64 itself, where points are of length 1 and biases cancel; what float32 cannot hold.
         floor = dim * 2.0**-48 if cosine else 2.0**-80
-        narrow = bias.abs() * 2.0**-21
-        self._arguments = (
+        narrow = bias.abs().nan_to_num(posinf=0.0) * 2.0**-21
+        self.arguments = (
             spread.float().numpy(),
-            (bias - narrow).nan_to_num(nan=-torch.inf, neginf=-torch.inf).float().numpy(),
-            (bias + narrow).nan_to_num(nan=-torch.inf, neginf=-torch.inf).float().numpy(),
+            (bias - narrow).float().numpy(),
+            (bias + narrow).float().numpy(),
             bias.numpy(),
             np.float32(doubt),
             floor,
@@ -105,16 +110,20 @@ class _Screen:
         )
         self._scores = torch.empty(0, padded, dtype=dtype)
 
+    def score(self, rows: Tensor) -> Tensor:
+        """Products of rounded points (num_rows, padded num_nodes), valid until the next call."""
+        points = self._points
+        if len(self._scores) < len(rows):
+            self._scores = self._scores.new_empty(len(rows), len(points))
+        return torch.mm(points[rows], points.T, out=self._scores[: len(rows)])
+
     def search(self, rows: Tensor, k: int, limit: int) -> tuple[Tensor, Tensor, Tensor]:
         """Ids (num_rows, k) int64, similarities float32, and measurements (num_rows,) int64.
 
         A row with more than `limit` of these has been given up.
         """
-        keys, points = self._keys, self._points
-        if len(self._scores) < len(rows):
-            self._scores = self._scores.new_empty(len(rows), len(points))
-        scores = torch.mm(points[rows], points.T, out=self._scores[: len(rows)])
-        bits = scores.view(torch.int16 if points.dtype == torch.bfloat16 else torch.int32).numpy()
+        keys, scores = self._keys, self.score(rows)
+        bits = scores.view(torch.int16 if scores.dtype == torch.bfloat16 else torch.int32).numpy()
         index = np.empty((len(rows), k), np.int64)
         similarity, nearness = (np.empty((len(rows), k), np.float32) for _ in range(2))
         counts = np.empty(len(rows), np.int64)
@@ -122,7 +131,7 @@ class _Screen:
             bits.view(np.uint16 if bits.itemsize == 2 else np.uint32),
             rows.numpy(),
             (keys.features.numpy(), keys.norms.numpy(), keys.metric == "cosine", keys.unit),
-            self._arguments,
+            self.arguments,
             limit,
             (index, similarity, nearness),
             counts,
