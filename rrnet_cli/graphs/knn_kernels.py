@@ -69,7 +69,7 @@ def _sum(here: Any, near: Any, cosine: bool, lanes: Any) -> float:
 
 
 @njit(nogil=True, error_model="numpy")
-def _lowered(reached: float, own: float, floor: float) -> Any:
+def _lowered(reached: Any, own: Any, floor: Any) -> Any:
     """Bound for the scores of a row, its own bias taken off, where `reached` is reached."""
     return np.float32(reached - own - _SLACK * (abs(reached) + abs(own)) - floor)
 

@@ -148,7 +148,7 @@ def test_scores_are_no_farther_off_than_their_doubt(dtype: torch.dtype, metric: 
     if metric == "cosine":
         exact = points @ points.T
     else:
-        exact = -torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist") ** 2 / 2
+        exact = -(torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist") ** 2) / 2
     spread, low, high, own, doubt = screen.arguments[:5]
     scores = screen.score(torch.arange(NODES)).double().numpy()
     spread, low, high, own = (values[:NODES] for values in (spread, low, high, own))

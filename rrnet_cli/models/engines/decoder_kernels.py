@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from rrnet_cli.models.engines.blocks import BLOCK, column_sum, outer_add, times
 from rrnet_cli.compiled import kernel
+from rrnet_cli.models.engines.blocks import BLOCK, column_sum, outer_add, times
 from rrnet_cli.models.engines.lanes import (
     add_to,
     fill,
