@@ -69,3 +69,19 @@ def test_waits_are_short_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     runtime.shorten_waits()
     assert "GOMP_SPINCOUNT" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx512f avx512_bf16", True),
+        ("fpu amx_bf16 amx_tile", True),
+        ("fpu avx512f amx_tile", False),
+        ("", False),
+    ],
+)
+def test_the_processor_is_asked(tmp_path: Path, flags: str, expected: bool) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nmodel name\t: amx_bf16 in name only\nflags\t: {flags}\n")
+    assert runtime.has_bfloat16(cpuinfo) is expected
+    assert not runtime.has_bfloat16(tmp_path / "missing")

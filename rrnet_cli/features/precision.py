@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rrnet_cli.errors import ConfigError, ResourceError
+from rrnet_cli.runtime import has_bfloat16
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -24,11 +24,6 @@ ROUNDS = 3
 
 WORTH_MEASURING = 100
 """Steps of a training that repay the eight of a measurement."""
-
-_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
-"""What a processor that multiplies bfloat16 itself says of itself. Whether it gains from it differs
-between two that both have `avx512_bf16`, and between networks (MobileNetV2's depthwise convolutions
-lose), so it is measured; `benchmarks/extract_throughput.py --precision float32` and `bfloat16`."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -90,16 +85,6 @@ def probe(model: nn.Module, batch: Tensor) -> Callable[[Precision], None]:
         functional.cross_entropy(logits.float(), target).backward()
 
     return step
-
-
-def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor multiplies bfloat16 itself; False where that cannot be told."""
-    try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return not _FLAGS.isdisjoint(flags.split())
 
 
 def gain_of_bfloat16(

@@ -23,10 +23,9 @@ import torch
 from torch import Tensor
 
 from rrnet_cli.errors import ResourceError
+from rrnet_cli.graphs.keys import Keys, Metric
 from rrnet_cli.graphs.knn import (
     MARGIN,
-    Keys,
-    Metric,
     Neighbours,
     nearest_neighbours,
     prepare,

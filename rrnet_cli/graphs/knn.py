@@ -1,15 +1,18 @@
 """Exact k nearest neighbours by blocked matrix products (intra-edges, paper Sec. III-B2).
 
-A block of rows is scored against all nodes in float32, its best candidates are measured again in
-float64, and ties go to the lower id: the result depends neither on the block size nor on the number
-of threads. Memory is bounded by the block, time is that of the matrix product.
+A block of rows is scored against all nodes, whatever the scores leave in doubt is measured again
+in float64, and ties go to the lower id: the result depends neither on the block size nor on the
+number of threads. Memory is bounded by the block, time is that of the matrix product.
+
+`screening` does so with scores in bfloat16 and kernels compiled by numba. Where numba does not
+work, torch takes the best float32 scores, and `MARGIN` more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -18,15 +21,11 @@ from torch import Tensor
 
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.graphs.edges import EdgeTable
+from rrnet_cli.graphs.keys import Keys, Metric
 from rrnet_cli.progress import Reporter, SilentReporter
-
-Metric = Literal["cosine", "l2"]
 
 BLOCK_BYTES = 256 * 2**20
 """Size of one block of scores; the whole search needs about twice this beyond the features."""
-
-_REFINE_BYTES = 16 * 2**20
-"""Size of one piece of candidates in float64: small for the cache, large for the threads."""
 
 MARGIN = 8
 """Candidates kept beyond k: float32 rounding near the k-th place cannot cost a neighbour."""
@@ -152,8 +151,12 @@ def search_rows(
         Rows of one block (size,), their neighbours (size, k) int64 and similarities float32.
     """
     num_nodes = len(keys)
-    candidates = min(k + MARGIN, num_nodes - 1)
     size = max(1, min(len(rows), block_bytes // (4 * num_nodes)))
+    screening = load_screening()
+    if screening is not None:
+        yield from screening.search_screened(keys, rows, k, size)
+        return
+    candidates = min(k + MARGIN, num_nodes - 1)
     scores = torch.empty(size, num_nodes)
     for block in rows.split(size):
         block_scores = keys.score(block, out=scores[: len(block)])
@@ -161,80 +164,15 @@ def search_rows(
         yield block, *keys.nearest(block, select_highest(block_scores, candidates), k)
 
 
-class Keys:
-    """Nodes prepared so that one matrix product ranks them: a higher score is nearer.
-
-    Attributes:
-        points: (num_nodes, dim) float32: of length 1 (or 0) for ``cosine``, centred and scaled for
-            ``l2``, so that products and distances of them order as those of the features do.
-    """
-
-    def __init__(self, features: Tensor, metric: Metric) -> None:
-        self._features = features
-        self._squares: Tensor | None = None
-        norms = torch.linalg.vector_norm(features, dim=1, dtype=torch.float64)
-        self._norms = norms.masked_fill(norms == 0, 1.0)
-        if metric == "cosine":
-            self.points = _divide(features, self._norms.unsqueeze(1))
-        else:
-            # Distances do not change under a shift, and their order not under a scale; centred
-            # and scaled, |a|^2 + |b|^2 - 2ab neither cancels nor overflows.
-            centred = features.double().sub_(features.mean(dim=0, dtype=torch.float64))
-            scale = torch.stack(torch.aminmax(centred)).abs().amax()
-            self.points = centred.div_(scale.clamp_min(torch.finfo(torch.float64).tiny)).float()
-            self._squares = self.points.square().sum(dim=1)
-
-    def __len__(self) -> int:
-        return len(self._features)
-
-    def score(self, rows: Tensor, out: Tensor) -> Tensor:
-        """Scores (num_rows, num_nodes) float32 into `out`."""
-        if self._squares is None:
-            return torch.mm(self.points[rows], self.points.T, out=out)
-        # -|a - b|^2 without |a|^2, which is the same all along a row.
-        return torch.addmm(-self._squares, self.points[rows], self.points.T, alpha=2, out=out)
-
-    def nearest(self, rows: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Measure candidates (ascending ids) in float64 and keep the `k` nearest, nearest first.
-
-        Every sum runs over one candidate's own row, so equal vectors get equal bits.
-
-        Args:
-            rows: (num_rows,) int64.
-            candidates: (num_rows, at least k) int64, ascending in a row.
-            k: How many to keep.
-
-        Returns:
-            Ids (num_rows, k) int64 and similarities (num_rows, k) float32.
-        """
-        size = max(1, _REFINE_BYTES // (8 * candidates.shape[1] * self._features.shape[1]))
-        parts = zip(rows.split(size), candidates.split(size), strict=True)
-        index, similarity = zip(*(self._measure(*part, k) for part in parts), strict=True)
-        return torch.cat(index), torch.cat(similarity)
-
-    def _measure(self, rows: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        here = self._features[rows].double().unsqueeze(1)
-        near = self._features[candidates].double()
-        if self._squares is None:
-            lengths = self._norms[rows].unsqueeze(1) * self._norms[candidates]
-            cosine = near.mul_(here).sum(dim=2) / lengths
-            similarity = cosine.clamp(-1.0, 1.0).float()
-            key = -similarity
-        else:
-            distance = torch.linalg.vector_norm(near.sub_(here), dim=2)
-            similarity = (1.0 / (1.0 + distance)).float()
-            key = distance.float()
-        order = key.argsort(dim=1, stable=True)[:, :k]
-        return candidates.gather(1, order), similarity.gather(1, order)
-
-
-def _divide(features: Tensor, norms: Tensor) -> Tensor:
-    """Rows over their norms, in float64 a piece at a time: no second copy of double width."""
-    points = torch.empty_like(features)
-    for start in range(0, len(features), 8192):
-        piece = slice(start, start + 8192)
-        points[piece] = features[piece].double() / norms[piece]
-    return points
+def load_screening() -> ModuleType | None:
+    """The module `screening`; None where numba does not work."""
+    try:
+        from rrnet_cli.graphs import screening
+    except (ImportError, RuntimeError, OSError, AttributeError):
+        # No place for compiled code is a RuntimeError, LLVM's library that cannot be loaded an
+        # OSError, another version's internals an AttributeError.
+        return None
+    return screening
 
 
 def select_highest(scores: Tensor, count: int) -> Tensor:

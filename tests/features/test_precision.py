@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +14,6 @@ from rrnet_cli.features.precision import (
     choose_device,
     choose_precision,
     gain_of_bfloat16,
-    has_bfloat16,
     probe,
 )
 from tests.features.tiny import tiny_images, tiny_net
@@ -31,22 +28,6 @@ def no_batch() -> torch.Tensor:
 def batch() -> torch.Tensor:
     inputs, _, _ = tiny_images()
     return inputs.test_batch(np.arange(8))
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        ("fpu avx512f avx512_bf16", True),
-        ("fpu amx_bf16 amx_tile", True),
-        ("fpu avx512f amx_tile", False),
-        ("", False),
-    ],
-)
-def test_the_processor_is_asked(tmp_path: Path, flags: str, expected: bool) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"processor\t: 0\nmodel name\t: amx_bf16 in name only\nflags\t: {flags}\n")
-    assert has_bfloat16(cpuinfo) is expected
-    assert not has_bfloat16(tmp_path / "missing")
 
 
 @pytest.mark.parametrize(

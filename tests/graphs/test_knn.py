@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,18 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from rrnet_cli.errors import ConfigError, InputError
+from rrnet_cli.graphs import knn
 from rrnet_cli.graphs.knn import nearest_neighbours, select_highest
 from rrnet_cli.progress import SilentReporter
+
+
+@pytest.fixture(params=["screened", "torch"], autouse=True, scope="module")
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With and without a numba that works."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "torch":
+            patch.setattr(knn, "load_screening", lambda: None)
+        yield
 
 
 class Notes(SilentReporter):

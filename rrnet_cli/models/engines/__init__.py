@@ -3,7 +3,8 @@
 `base` says what an engine is, `reference` is the plain one, in torch alone, and `dgl_ops` the same
 by DGL's operations. `fused` is made of numba kernels:
 `kernels` and `decoder_kernels` from the steps in `blocks`, these on the vectors of `lanes` and
-`tiles`, by `compiled`; wrapped for autograd in `functions`, on the edges as `edges` keeps them.
+`tiles`, by `rrnet_cli.compiled`; wrapped for autograd in `functions`, on the edges as `edges`
+keeps them.
 """
 
 from __future__ import annotations

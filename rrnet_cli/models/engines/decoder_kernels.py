@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from rrnet_cli.compiled import kernel
 from rrnet_cli.models.engines.blocks import (
     BLOCK,
     column_sum,
@@ -14,7 +15,6 @@ from rrnet_cli.models.engines.blocks import (
     stream_rows,
     times,
 )
-from rrnet_cli.models.engines.compiled import kernel
 from rrnet_cli.models.engines.lanes import (
     add_to,
     fill,

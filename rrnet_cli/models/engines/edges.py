@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -110,17 +106,3 @@ def divide(num_edges: int) -> list[tuple[int, int]]:
     threads = torch.get_num_threads() if num_edges > _SMALL else 1
     cuts = [num_edges * part // threads for part in range(threads + 1)]
     return list(itertools.pairwise(cuts))
-
-
-def run(kernel: Callable[..., None], tasks: list[tuple[Any, ...]]) -> None:
-    """Call the kernel once a task, each on a thread of its own."""
-    if len(tasks) == 1:
-        kernel(*tasks[0])
-        return
-    list(_pool(os.getpid(), len(tasks)).map(lambda task: kernel(*task), tasks))
-
-
-@lru_cache(maxsize=2)
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Threads of this process: a fork has none of its parent's."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="rrnet-engine")

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from rrnet_cli.compiled import run
 from rrnet_cli.models.engines import decoder_kernels, kernels
 from rrnet_cli.models.engines.base import SOURCE, TARGET, End
-from rrnet_cli.models.engines.edges import Array, EdgeIndex, divide, run
+from rrnet_cli.models.engines.edges import Array, EdgeIndex, divide
 from rrnet_cli.models.engines.lanes import Lanes
 
 

@@ -8,8 +8,11 @@ kernel. numba would call it: it writes past the ends of its arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from numba import njit
@@ -43,3 +46,17 @@ def kernel(function: Callable[..., None]) -> Any:
     dispatcher: Any = njit(nogil=True)(function)
     dispatcher._cache = _CheckedCache(function)  # as `cache=True` does with numba's own
     return dispatcher
+
+
+def run(kernel: Callable[..., None], tasks: Sequence[tuple[Any, ...]]) -> None:
+    """Call the kernel once a task, each on a thread of its own."""
+    if len(tasks) == 1:
+        kernel(*tasks[0])
+        return
+    list(_pool(os.getpid(), len(tasks)).map(lambda task: kernel(*task), tasks))
+
+
+@lru_cache(maxsize=2)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Threads of this process: a fork has none of its parent's."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="rrnet-kernel")

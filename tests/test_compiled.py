@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rrnet_cli.models.engines.compiled import kernel
+from rrnet_cli.compiled import kernel
 
 
 def fill(out: Any) -> None:
