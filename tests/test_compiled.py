@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rrnet_cli.compiled import kernel
+from rrnet_cli.compiled import kernel, run
 
 
 def fill(out: Any) -> None:
@@ -64,3 +64,12 @@ def test_without_a_compiler_the_plain_engine_is_chosen() -> None:
         check=True,
     )
     assert done.stdout.split() == ["dgl"]
+
+
+def test_every_task_runs_and_an_error_of_one_is_raised() -> None:
+    done: list[int] = []
+    run(done.append, [(number,) for number in range(4)])
+    assert sorted(done) == [0, 1, 2, 3]
+    for tasks in ([(0,)], [(1,), (0,)]):
+        with pytest.raises(ZeroDivisionError):
+            run(lambda value: [1 // value], tasks)

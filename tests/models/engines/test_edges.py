@@ -69,12 +69,3 @@ def test_parts_cover_the_edges_once_and_share_no_node_of_the_owned_end(
 
 def test_small_graphs_are_not_divided() -> None:
     assert len(some("none").index.parts()) == 1
-
-
-def test_every_task_runs_and_an_error_of_one_is_raised() -> None:
-    done: list[int] = []
-    edges.run(done.append, [(number,) for number in range(4)])
-    assert sorted(done) == [0, 1, 2, 3]
-    for tasks in ([(0,)], [(1,), (0,)]):
-        with pytest.raises(ZeroDivisionError):
-            edges.run(lambda value: [1 // value], tasks)
