@@ -4,10 +4,9 @@
           [--rounds 1] [--features FILE TENSOR] [--sklearn] [--alone] [--json PATH]
 
 Writes one JSON object: the sizes, and the time of the flat search over that of the exact one at the
-last. Every search is a process of its own, in turns, and medians are
-taken: wall and processor seconds, peak memory, and for each the ratio to the exact search (more
-than 1: it takes longer). Where other work shares the machine, look at processor seconds, and set
-OMP_WAIT_POLICY=passive, or threads that wait count as well.
+last. Every search is a process of its own, in turns, and medians are taken: wall and processor
+seconds, peak memory, and for each the ratio to the exact search (more than 1: it takes longer).
+Where other work shares the machine, look at processor seconds.
 
 Features are drawn around 100 centres, with 32 directions of their own each, or read from a file, as
 a features artifact has it. ``--alone`` leaves all but the exact search out. The flat search of
@@ -32,6 +31,8 @@ import numpy as np
 import torch
 from shared.report import add_json, emit
 from torch import Tensor
+
+from rrnet_cli import runtime
 
 FLAT_ONE_IN = 10
 
@@ -112,7 +113,8 @@ SEARCHES: dict[str, Callable[[Tensor, int, str], tuple[np.ndarray, dict]]] = {
     "flat": search_flat,
     "sklearn": search_sklearn,
 }
-MODULES = {"exact": "rrnet_cli.graphs.knn", "approx": "faiss", "flat": "faiss"}
+MODULES = {"exact": "rrnet_cli.graphs.screening", "approx": "faiss", "flat": "faiss"}
+"""What is imported before the clock starts."""
 
 
 def peak_mebibytes() -> float:
@@ -193,6 +195,7 @@ def main() -> None:
     if options.child:
         measure(options)
         return
+    runtime.prepare()  # as `rrnet` does; searches inherit the threads and how they wait
     names = ["exact"] if options.alone else ["exact", "approx", "flat"]
     names += ["sklearn"] if options.sklearn and not options.alone else []
     sizes = {}
