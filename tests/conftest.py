@@ -73,12 +73,13 @@ def rrnet(tmp_path: Path) -> Callable[..., Result]:
 def invoke(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Result]:
-    """The command in this process: milliseconds, for what needs no process of its own."""
+    """The command in this process, as `rrnet`: milliseconds, where no process of its own is needed."""
     from rrnet_cli.cli.app import run as run_in_process
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("RRNET_ARTIFACTS", raising=False)
+    for name in [key for key in os.environ if key.startswith("RRNET_")]:
+        monkeypatch.delenv(name)
 
     def run(*args: str | Path) -> Result:
         capsys.readouterr()

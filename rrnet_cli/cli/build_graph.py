@@ -49,6 +49,14 @@ def build_graph(
         int | None,
         typer.Option(metavar="SEED", help="A control: permute who has which intra-edges. [no]"),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GRAPH",
+            help="Graph of some of these instances, whose neighbours are extended to the others, "
+            "not searched again. Its settings are the defaults.",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the artifact. [the features', and -shuffledSEED]")
     ] = None,
@@ -68,10 +76,16 @@ def build_graph(
     session = ctx.obj
     store = session.store()
     source = store.resolve("features", features)
-    recipe = source.manifest.summary.get("recipe")
+    if base is not None:
+        extended = store.resolve("graph", base)
+        base, defaults = str(extended.ref), GraphSettings.from_record(extended.manifest.params)
+    elif recipe := source.manifest.summary.get("recipe"):
+        defaults = load_recipe(recipe).graph
+    else:
+        defaults = default_settings(source.manifest.summary)
     settings = resolve(
         GraphSettings,
-        load_recipe(recipe).graph if recipe else default_settings(source.manifest.summary),
+        defaults,
         config=config,
         sets=sets or (),
         flags={
@@ -92,6 +106,7 @@ def build_graph(
         features=str(source.ref),
         name=name,
         reporter=session.reporter,
+        base=base,
         force=force,
     )
     manifest = outcome.artifact.manifest

@@ -106,10 +106,8 @@ def approximate_neighbours(
     faiss = load_faiss()
     features, k = prepare(features, k, metric, modality, reporter)
     keys = Keys(features, metric)
-    sample = torch.randperm(len(keys), generator=torch.Generator().manual_seed(_SEED))[:SAMPLE]
-    kth = torch.empty(len(keys))
-    for rows, _, similarity in search_rows(keys, sample, k):
-        kth[rows] = similarity[:, -1]
+    sample = _sample(len(keys))
+    kth = _kth_similarity(keys, sample, k)
     with _threads(faiss, torch.get_num_threads()):
         lists = _InvertedFile(faiss, keys, metric, k)
         lists.choose_probes(sample[::2], kth)
@@ -122,6 +120,26 @@ def approximate_neighbours(
         f"sampled nodes found ({found.probes} of {found.lists:,} lists probed)"
     )
     return neighbours, found
+
+
+def measure_recall(
+    features: Tensor, neighbours: Neighbours, *, metric: Metric = "cosine"
+) -> tuple[float, int]:
+    """How complete some lists are, as `Found` has it.
+
+    Args:
+        features: (num_nodes, dim) float32.
+        neighbours: The lists, k at least 1.
+        metric: What is near.
+
+    Returns:
+        The recall, and the number of sampled nodes that it was measured on.
+    """
+    keys = Keys(features.to(torch.float32), metric)
+    told = _sample(len(keys))[1::2]
+    kth = _kth_similarity(keys, told, neighbours.index.shape[1])[told]
+    recall = _share_found(torch.from_numpy(neighbours.similarity)[told], kth)
+    return round(recall, 6), len(told)
 
 
 def load_faiss() -> Any:
@@ -217,6 +235,19 @@ class _InvertedFile:
             index[lacking] = torch.cat([near for _, near, _ in blocks])
             similarity[lacking] = torch.cat([nearness for *_, nearness in blocks])
         return index, similarity
+
+
+def _sample(num_nodes: int) -> Tensor:
+    """Nodes whose exact neighbours are searched; every other one only tells of the recall."""
+    return torch.randperm(num_nodes, generator=torch.Generator().manual_seed(_SEED))[:SAMPLE]
+
+
+def _kth_similarity(keys: Keys, rows: Tensor, k: int) -> Tensor:
+    """Of each of `rows` the similarity to its k-th exact neighbour: (num_nodes,) float32."""
+    kth = torch.empty(len(keys))
+    for block, _, similarity in search_rows(keys, rows, k):
+        kth[block] = similarity[:, -1]
+    return kth
 
 
 def _share_found(similarity: Tensor, kth: Tensor) -> float:

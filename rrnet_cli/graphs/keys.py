@@ -81,9 +81,6 @@ class Keys:
     def nearest(self, rows: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Measure candidates (ascending ids) in float64 and keep the `k` nearest, nearest first.
 
-        Every sum runs over one candidate's own row in a fixed order, so equal vectors get equal
-        bits.
-
         Args:
             rows: (num_rows,) int64.
             candidates: (num_rows, at least k) int64, ascending in a row.
@@ -92,25 +89,37 @@ class Keys:
         Returns:
             Ids (num_rows, k) int64 and similarities (num_rows, k) float32.
         """
-        size = max(1, _REFINE_BYTES // (8 * candidates.shape[1] * self.features.shape[1]))
-        parts = zip(rows.split(size), candidates.split(size), strict=True)
-        index, similarity = zip(*(self._measure(*part, k) for part in parts), strict=True)
-        return torch.cat(index), torch.cat(similarity)
-
-    def _measure(self, rows: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        here = self.features[rows].double().unsqueeze(1)
-        near = self.features[candidates].double()
-        if self.metric == "cosine":
-            lengths = self._lengths[rows].unsqueeze(1) * self._lengths[candidates]
-            cosine = ordered_sum(near.mul_(here)) / lengths
-            similarity = cosine.clamp(-1.0, 1.0).float()
-            key = -similarity
-        else:
-            distance = ordered_sum(near.sub_(here).square_()).sqrt()
-            similarity = (1.0 / (1.0 + distance)).float()
-            key = distance.float()
+        key, similarity = self.compare(rows, candidates)
         order = key.argsort(dim=1, stable=True)[:, :k]
         return candidates.gather(1, order), similarity.gather(1, order)
+
+    def compare(self, rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        """Measure how near some nodes are, in float64.
+
+        Every sum runs over one node's own row in a fixed order, so equal vectors get equal bits.
+
+        Args:
+            rows: (num_rows,) int64.
+            others: (num_rows, count) int64, what each is compared with.
+
+        Returns:
+            Keys of nearness, a lower one is nearer, and similarities: (num_rows, count) float32.
+        """
+        size = max(1, _REFINE_BYTES // (8 * max(others.shape[1], 1) * self.features.shape[1]))
+        parts = zip(rows.split(size), others.split(size), strict=True)
+        key, similarity = zip(*(self._compare(*part) for part in parts), strict=True)
+        return torch.cat(key), torch.cat(similarity)
+
+    def _compare(self, rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        here = self.features[rows].double().unsqueeze(1)
+        near = self.features[others].double()
+        if self.metric == "cosine":
+            lengths = self._lengths[rows].unsqueeze(1) * self._lengths[others]
+            cosine = ordered_sum(near.mul_(here)) / lengths
+            similarity = cosine.clamp(-1.0, 1.0).float()
+            return -similarity, similarity
+        distance = ordered_sum(near.sub_(here).square_()).sqrt()
+        return distance.float(), (1.0 / (1.0 + distance)).float()
 
 
 def ordered_sum(values: Tensor) -> Tensor:

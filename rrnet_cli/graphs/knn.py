@@ -150,6 +150,8 @@ def search_rows(
     Yields:
         Rows of one block (size,), their neighbours (size, k) int64 and similarities float32.
     """
+    if not len(rows):
+        return
     num_nodes = len(keys)
     size = max(1, min(len(rows), block_bytes // (4 * num_nodes)))
     screening = load_screening()

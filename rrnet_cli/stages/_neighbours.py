@@ -13,6 +13,7 @@ from rrnet_cli.settings import GraphSettings
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rrnet_cli.graphs.extension import Known
     from rrnet_cli.store.artifact import Artifact
 
 AUTO_NODES = 50_000
@@ -49,6 +50,7 @@ def near_edges(
     features: Mapping[str, Tensor],
     sides: tuple[str, str],
     reporter: Reporter,
+    known: Known | None = None,
 ) -> tuple[dict[EdgeType, EdgeTable], dict[str, dict[str, float]]]:
     """The intra-edges of both sides, none where ``intra`` is not ``knn``.
 
@@ -57,16 +59,19 @@ def near_edges(
         features: For each side (num_nodes, dim) float32.
         sides: Names of the left and the right modality.
         reporter: Progress and notes.
+        known: What is known of the left side's neighbours; the right side is always searched.
 
     Returns:
-        The edges, and of each side that was searched approximately how well: the fields of `Found`.
+        The edges, and of each side that was searched approximately how well: the fields of `Found`,
+        without those of the index where known lists were extended.
 
     Raises:
         InputError: As `nearest_neighbours`.
         ResourceError: As `approximate_neighbours`.
     """
     # Imported here: a cached graph is found without torch.
-    from rrnet_cli.graphs.approximate import approximate_neighbours
+    from rrnet_cli.graphs.approximate import approximate_neighbours, measure_recall
+    from rrnet_cli.graphs.extension import extend_neighbours
     from rrnet_cli.graphs.knn import nearest_neighbours
 
     edges: dict[EdgeType, EdgeTable] = {}
@@ -74,15 +79,23 @@ def near_edges(
     for side, k in zip(sides, (settings.k_intra, settings.k_intra_right), strict=True):
         if settings.intra != "knn" or k == 0:
             continue
-        if settings.knn == "approx":
+        matrix, metric = features[side], settings.metric
+        if known is not None and side == sides[0]:
+            neighbours = extend_neighbours(
+                matrix, k, known, metric=metric, modality=side, reporter=reporter
+            )
+            if settings.knn == "approx":
+                recall, sample = measure_recall(matrix, neighbours, metric=metric)
+                quality[side] = {"recall": recall, "sample": sample}
+        elif settings.knn == "approx":
             neighbours, found = approximate_neighbours(
-                features[side], k, metric=settings.metric, modality=side, reporter=reporter
+                matrix, k, metric=metric, modality=side, reporter=reporter
             )
             if found is not None:
                 quality[side] = asdict(found)
         else:
             neighbours = nearest_neighbours(
-                features[side], k, metric=settings.metric, modality=side, reporter=reporter
+                matrix, k, metric=metric, modality=side, reporter=reporter
             )
         edges[side, "intra", side] = neighbours.to_edges()
     return edges, quality

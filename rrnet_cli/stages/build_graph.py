@@ -17,6 +17,7 @@ from rrnet_cli.graphs.shuffle import shuffle_intra
 from rrnet_cli.graphs.statistics import graph_statistics
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import GraphSettings
+from rrnet_cli.stages._base_graph import check_base, known_neighbours
 from rrnet_cli.stages._graph_checks import check_ids, check_instances, check_rows, note_empty_roles
 from rrnet_cli.stages._neighbours import near_edges, settle_knn
 from rrnet_cli.store.reference import Key
@@ -24,6 +25,7 @@ from rrnet_cli.store.reference import Key
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rrnet_cli.graphs.extension import Known
     from rrnet_cli.store.artifact import Artifact
     from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
@@ -41,6 +43,7 @@ def build_graph(
     features: str | None,
     name: str | None,
     reporter: Reporter,
+    base: str | None = None,
     force: bool = False,
 ) -> Outcome:
     """Build the graph artifact of a features artifact.
@@ -52,6 +55,8 @@ def build_graph(
         name: Of the graph; where None the features' name, with `-shuffled<seed>` behind it for
             the control with shuffled intra-edges, so that it never stands for the real one.
         reporter: Progress and notes.
+        base: Reference of a graph of some of these instances, whose neighbours are extended
+            instead of searched again.
         force: Build again even where the same version is there.
 
     Returns:
@@ -59,23 +64,32 @@ def build_graph(
         intra-edges has no such file.
 
     Raises:
-        ConfigError: Settings that the task gives no meaning to.
-        InputError: Features, labels or links that break a rule; names column and row.
+        ConfigError: Settings that the task, or the base, gives no meaning to.
+        InputError: Features, labels or links that break a rule, or a base of other features; names
+            column and row, or the instance.
     """
     source = store.resolve("features", features)
     settings = settle_knn(settings, source)
     check_settings(settings, source.manifest.summary)
+    inputs, extended = {"features": source.ref}, None
+    if base is not None:
+        extended = store.resolve("graph", base)
+        check_base(settings, GraphSettings.from_record(extended.manifest.params))
+        inputs["base"] = extended.ref
     key = Key(
         kind="graph",
         name=name or _default_name(settings, source.ref.name),
         params=settings.recorded(),
-        inputs={"features": source.ref},
+        inputs=inputs,
         data=None,
     )
 
     def build(draft: Draft) -> None:
-        rating = source.manifest.summary["task"] == "rating"
-        made = (_from_ratings if rating else _from_labels)(source, settings, reporter)
+        if source.manifest.summary["task"] == "rating":
+            made = _from_ratings(source, settings, reporter)
+        else:
+            known = known_neighbours(extended, source, store) if extended else None
+            made = _from_labels(source, settings, reporter, known)
         edges = made.edges
         if settings.shuffle_intra is not None:
             edges = shuffle_intra(edges, settings.shuffle_intra)
@@ -163,7 +177,9 @@ class _Graph:
     knn: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-def _from_labels(source: Artifact, settings: GraphSettings, reporter: Reporter) -> _Graph:
+def _from_labels(
+    source: Artifact, settings: GraphSettings, reporter: Reporter, known: Known | None
+) -> _Graph:
     """Classification: instances and labels."""
     left, right = (str(source.manifest.summary[side]) for side in ("left", "right"))
     features = _features(source, left, right)
@@ -179,7 +195,7 @@ def _from_labels(source: Artifact, settings: GraphSettings, reporter: Reporter) 
     num_labels = source.table("labels.parquet").num_rows
     check_rows({"labels": num_labels, f"features of {right}": num_nodes[right]}, logits, 1)
     check_instances(instances["id"], labels, roles, num_labels, reporter)
-    edges, knn = near_edges(settings, features, (left, right), reporter)
+    edges, knn = near_edges(settings, features, (left, right), reporter, known)
     k_inter = num_labels if settings.inter == "all" else settings.k_inter
     candidates = top_candidates(logits, k_inter, reporter)
     edges[left, "inter", right] = candidates.to_edges(labels, roles)
