@@ -28,6 +28,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any, cast
 
 from rrnet_cli.runtime import limit_threads, prepare
 
@@ -49,7 +50,7 @@ from torchvision.models import get_model
 
 from rrnet_cli.features.batches import ImageInputs
 from rrnet_cli.features.classifier import TrainingRun, build_baseline
-from rrnet_cli.features.precision import autocast
+from rrnet_cli.features.precision import Precision, autocast
 from rrnet_cli.settings import BaselineSettings
 
 CLASSES = 10
@@ -84,11 +85,11 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
 
 def plain_step(
-    model: nn.Module, settings: BaselineSettings, precision: str, *, channels_last: bool
+    model: nn.Module, settings: BaselineSettings, precision: Precision, *, channels_last: bool
 ) -> Callable[[Tensor, Tensor], None]:
     """Forward, loss, backward and update on a given float batch."""
     if channels_last:
-        model = model.to(memory_format=torch.channels_last)
+        model = cast(Any, model).to(memory_format=torch.channels_last)
     model.train()
     optimizer = torch.optim.SGD(
         model.parameters(), lr=1e-3, momentum=settings.momentum, weight_decay=settings.weight_decay
@@ -106,7 +107,7 @@ def plain_step(
     return step
 
 
-def bare(settings: BaselineSettings, precision: str, size: int) -> Iterator[object]:
+def bare(settings: BaselineSettings, precision: Precision, size: int) -> Iterator[object]:
     """Train on one resident batch for ever."""
     step = plain_step(build_baseline(settings, CLASSES, 0), settings, precision, channels_last=True)
     batch = torch.randn(settings.batch_size, 3, size, size)
@@ -132,7 +133,8 @@ def dataloader(
     while True:
         loader = DataLoader(dataset, batch_size, shuffle=True, num_workers=workers, drop_last=True)
         for batch, target in loader:
-            yield step(batch, target)
+            step(batch, target)
+            yield None
 
 
 def network_of(settings: BaselineSettings) -> nn.Module:

@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -33,6 +34,9 @@ from shared.report import add_json, emit
 from torch import Tensor
 
 from rrnet_cli import runtime
+
+if TYPE_CHECKING:
+    from rrnet_cli.graphs.keys import Metric
 
 FLAT_ONE_IN = 10
 
@@ -59,23 +63,24 @@ def load_features(path: str, tensor: str, nodes: int) -> Tensor:
     return features[order[:nodes]].contiguous()
 
 
-def search_exact(features: Tensor, k: int, metric: str) -> tuple[np.ndarray, dict]:
+def search_exact(features: Tensor, k: int, metric: Metric) -> tuple[np.ndarray, dict]:
     from rrnet_cli.graphs.knn import nearest_neighbours
 
     return nearest_neighbours(features, k, metric=metric).index, {}
 
 
-def search_approx(features: Tensor, k: int, metric: str) -> tuple[np.ndarray, dict]:
+def search_approx(features: Tensor, k: int, metric: Metric) -> tuple[np.ndarray, dict]:
     from rrnet_cli.graphs import approximate
 
     approximate.LEAST_NODES = 0
     found, quality = approximate.approximate_neighbours(features, k, metric=metric)
+    assert quality is not None
     return found.index, {
         "lists": quality.lists, "probes": quality.probes, "recall_told": quality.recall
     }  # fmt: skip
 
 
-def search_flat(features: Tensor, k: int, metric: str) -> tuple[np.ndarray, dict]:
+def search_flat(features: Tensor, k: int, metric: Metric) -> tuple[np.ndarray, dict]:
     import faiss
 
     faiss.omp_set_num_threads(torch.get_num_threads())
@@ -98,7 +103,7 @@ def search_flat(features: Tensor, k: int, metric: str) -> tuple[np.ndarray, dict
     return np.stack(others), more
 
 
-def search_sklearn(features: Tensor, k: int, metric: str) -> tuple[np.ndarray, dict]:
+def search_sklearn(features: Tensor, k: int, metric: Metric) -> tuple[np.ndarray, dict]:
     from sklearn.neighbors import NearestNeighbors
 
     # "euclidean" is the name under which scikit-learn takes its fast path.
@@ -107,7 +112,7 @@ def search_sklearn(features: Tensor, k: int, metric: str) -> tuple[np.ndarray, d
     return search.fit(features.numpy()).kneighbors(return_distance=False), {}
 
 
-SEARCHES: dict[str, Callable[[Tensor, int, str], tuple[np.ndarray, dict]]] = {
+SEARCHES: dict[str, Callable[[Tensor, int, Metric], tuple[np.ndarray, dict]]] = {
     "exact": search_exact,
     "approx": search_approx,
     "flat": search_flat,
@@ -125,7 +130,9 @@ def measure(options: argparse.Namespace) -> None:
     """What the child process does: one search of one size."""
     nodes = options.nodes[0]
     given = options.features
-    features = load_features(*given, nodes) if given else draw_features(nodes, options.dim)
+    features = (
+        load_features(given[0], given[1], nodes) if given else draw_features(nodes, options.dim)
+    )
     __import__(MODULES.get(options.child, "sklearn.neighbors"))
     before = peak_mebibytes()
     cpu, wall = time.process_time(), time.perf_counter()

@@ -91,7 +91,7 @@ def make(folder: Path, nodes: int) -> dict[str, Any]:
         draft.write_table("edges/node.inter.text.parquet", pa.table(columns))
 
     store = Store(folder)
-    params = {"data": {"nodes": nodes}, "seed": 0}
+    params: dict[str, Any] = {"data": {"nodes": nodes}, "seed": 0}
     made = store.materialise(Key(kind="features", name=NAME, params=params), features).artifact
     inputs = {"features": made.ref}
     edges = store.materialise(Key(kind="graph", name=NAME, params={}, inputs=inputs), graph)
@@ -104,11 +104,13 @@ def trained(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     from rrnet_cli.runtime import prepare
 
     prepare()
-    from rrnet_cli.stages.train import load_problem, model_key
+    from rrnet_cli.stages._problem import load_problem
+    from rrnet_cli.stages.train import model_key
     from rrnet_cli.store import Store
     from rrnet_cli.training import loop
     from rrnet_cli.training.draws import Draws
     from rrnet_cli.training.network import Network
+    from rrnet_cli.training.processes import ALONE
 
     settings = settings_of(options)
     store = Store(folder)
@@ -118,7 +120,7 @@ def trained(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     network = Network(problem, settings)
     optimizer = loop.make_optimizer(network, settings)
     whole = loop._whole(network, problem, Draws(problem, settings).of(1))
-    parts = iter(loop._batches(whole, problem.owner, settings))
+    parts = iter(loop._batches(whole, problem.owner, settings, ALONE))
     loop.step(network, next(parts), optimizer, 1)
     record |= since("start", (BEGAN, 0.0))
     began = now()
@@ -142,7 +144,7 @@ def evaluated(folder: Path) -> dict[str, Any]:
     from rrnet_cli.runtime import prepare
 
     prepare()
-    from rrnet_cli.stages.train import score
+    from rrnet_cli.stages.scoring import score
     from rrnet_cli.store import Store
 
     store = Store(folder)

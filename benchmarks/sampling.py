@@ -71,7 +71,7 @@ def main() -> None:
             spent = sampled - start, time.process_time() - sampled
             seconds = [total + one for total, one in zip(seconds, spent, strict=True)]
             edges = sum(relation.num_edges for relation in batch.inputs.relations.values())
-            sizes = [sizes[0] + len(batch.inputs.node_feat[LEFT]), sizes[1] + edges]
+            sizes = [sizes[0] + batch.inputs.node_feat[LEFT].shape[0], sizes[1] + edges]
         graphs[str(nodes)] = {
             "edges": sum(relation.num_edges for relation in whole.inputs.relations.values()),
             "sampled_nodes": sizes[0] // STEPS,
@@ -83,10 +83,10 @@ def main() -> None:
     record = {"batch": options.batch, "fanout": fanout, "threads": torch.get_num_threads()}
     exponent = {}
     if len(graphs) > 1:
-        edges, epochs = zip(
+        counts, epochs = zip(
             *((one["edges"], one["epoch_cpu_seconds"]) for one in graphs.values()), strict=True
         )
-        exponent = {"growth_exponent": growth_exponent(edges, epochs)}
+        exponent = {"growth_exponent": growth_exponent(counts, epochs)}
     emit(record | exponent | {"graphs": graphs}, options)
 
 

@@ -11,6 +11,7 @@ import argparse
 import statistics
 import subprocess
 import sys
+from functools import partial
 
 from shared.report import add_json, emit, rounded, timed
 
@@ -42,9 +43,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for number in range(options.rounds + 1):
         for name, words in COMMANDS.items():
-            taken = timed(
-                lambda words=words: subprocess.run(words, check=True, capture_output=True)
-            )
+            taken = timed(partial(subprocess.run, words, check=True, capture_output=True))
             if number:  # the first fills the caches
                 seconds[name].append(taken)
     record: dict[str, object] = {

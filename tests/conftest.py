@@ -73,7 +73,7 @@ def rrnet(tmp_path: Path) -> Callable[..., Result]:
 def invoke(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Result]:
-    """The command in this process, as `rrnet`: milliseconds, where no process of its own is needed."""
+    """The command in this process, without the user's settings: milliseconds, no process."""
     from rrnet_cli.cli.app import run as run_in_process
 
     monkeypatch.chdir(tmp_path)

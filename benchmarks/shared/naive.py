@@ -20,7 +20,8 @@ def naive_network(net: Any) -> nn.ModuleDict:
     """The peers' modules, plain MLPs by name, with the parameters of an RR-Net."""
 
     def linear(source: Any) -> nn.Linear:
-        made = nn.Linear(*reversed(source.weight.shape), bias=source.bias is not None)
+        width_out, width_in = source.weight.shape
+        made = nn.Linear(width_in, width_out, bias=source.bias is not None)
         made.load_state_dict(source.state_dict())
         return made
 

@@ -76,12 +76,12 @@ def evaluate(
 
     def build(draft: Draft) -> None:
         # here, so that a cached evaluation is answered without torch and DGL
-        from rrnet_cli.stages import train
+        from rrnet_cli.stages import scoring
 
         runs = []
         with reporter.task("judging", len(sources), unit="model") as task:
             for source in sources:
-                runs.append(judge(source, train.score(store, source.model, device), settings))
+                runs.append(judge(source, scoring.score(store, source.model, device), settings))
                 task.advance()
         report = _report(settings, sources, runs)
         draft.write_json("metrics.json", report)

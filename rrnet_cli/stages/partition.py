@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rrnet_cli.graphs.parts import NAME, part_statistics, write_parts
 from rrnet_cli.settings import PartitionSettings
-from rrnet_cli.stages.train import read_heterograph
+from rrnet_cli.stages._problem import read_heterograph
 from rrnet_cli.store.reference import Key
 
 if TYPE_CHECKING:

@@ -1,42 +1,29 @@
-"""Stage `train`: a graph artifact to a model artifact; and a model's scores of its graph."""
+"""Stage `train`: a graph artifact to a model artifact."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
-from rrnet_cli.errors import ArtifactFormatError, ConfigError, ResourceError
-from rrnet_cli.graphs.edges import parse_edge_key
-from rrnet_cli.graphs.hetero import from_tables
+from rrnet_cli.errors import ConfigError, ResourceError
 from rrnet_cli.models import engines
 from rrnet_cli.models.rrnet import LEFT, RIGHT, count_parameters
 from rrnet_cli.progress import Reporter, SilentReporter
 from rrnet_cli.settings import TrainSettings
-from rrnet_cli.stages._baseline import VIEWS
-from rrnet_cli.stages._refit import refit_of
-from rrnet_cli.stages.peers import SCORES, scores_of
+from rrnet_cli.stages._problem import load_problem
 from rrnet_cli.store.artifact import Key
 from rrnet_cli.training.loop import Progress, fit
-from rrnet_cli.training.network import Network
-from rrnet_cli.training.objectives import probabilities
-from rrnet_cli.training.problem import Problem, assemble, degrees
 from rrnet_cli.training.processes import ALONE, Group
 
 if TYPE_CHECKING:
-    import dgl
-
     from rrnet_cli.store.artifact import Artifact
     from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
 
-_WEIGHTS = "model.safetensors"
-_SCALE = TypeAdapter(tuple[float | None, float | None])
+WEIGHTS = "model.safetensors"
 
 
 def train(
@@ -216,91 +203,6 @@ def check_engine(engine: str) -> None:
         ) from error
 
 
-def read_heterograph(graph: Artifact, features: Artifact) -> dgl.DGLGraph:
-    """The graph of an artifact; its features say how many nodes there are."""
-    summary = features.manifest.summary
-    tensors = features.tensors("features.safetensors")
-    tables = {
-        parse_edge_key(name.removeprefix("edges/").removesuffix(".parquet")): graph.parts(name)
-        for name in graph.manifest.files
-        if name.startswith("edges/")
-    }
-    sides = (str(summary["left"]), str(summary["right"]))
-    return from_tables({side: tensors[side].shape[0] for side in sides}, tables)
-
-
-def load_problem(graph: Artifact, features: Artifact, settings: TrainSettings) -> Problem:
-    """Read a graph and its features into what training and scoring need."""
-    summary = features.manifest.summary
-    sides = (str(summary["left"]), str(summary["right"]))
-    tensors = features.tensors("features.safetensors")
-    heterograph = read_heterograph(graph, features)
-    low, high = _SCALE.validate_python(summary.get("scale") or (None, None))
-    scale = None if low is None or high is None else (low, high)
-    if scale is not None and settings.attributes == "degree":
-        tensors = degrees(heterograph, sides)
-    elif settings.attributes == "none":
-        tensors = {**tensors, sides[0]: torch.ones(tensors[sides[0]].shape[0], 1)}
-    refit = refit_of(heterograph, features, scale) if settings.refit_prior else None
-    views = None
-    if VIEWS in features.manifest.files:
-        views = features.tensors(VIEWS)["logits"].log_softmax(1)
-    return assemble(
-        heterograph,
-        sides,
-        tensors,
-        scale,
-        settings.normalise,
-        refit,
-        views,
-        stored=settings.batch_size is not None,
-    )
-
-
-def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.float32]:
-    """What a trained model, or a peer, says of every inter-edge of the graph it was made for.
-
-    Args:
-        store: Where its graph and features are.
-        model: A model artifact.
-        device: `auto` or `cpu`.
-
-    Returns:
-        (num_inter_edges,) in the order of the graph's inter-edge table: the probability P of
-        eq. (2), or the predicted rating on the raw scale.
-
-    Raises:
-        ArtifactFormatError: The model's settings are of another version of rrnet.
-    """
-    check_device(device)
-    if SCORES in model.manifest.files:
-        return scores_of(model)
-    settings = _settings_of(model)
-    graph = store.resolve("graph", str(model.manifest.inputs["graph"]))
-    features = store.resolve("features", str(model.manifest.inputs["features"]))
-    problem = load_problem(graph, features, settings)
-    network = Network(problem, settings)
-    network.load_state_dict(model.tensors(_WEIGHTS))
-    prob = probabilities(problem, network.predict(problem), settings.objective)
-    if problem.scale is not None:
-        low, high = problem.scale
-        prob = low + prob * (high - low)
-    return np.asarray(prob.numpy(), dtype=np.float32)
-
-
-def _settings_of(model: Artifact) -> TrainSettings:
-    """What a model was trained with."""
-    try:
-        return TrainSettings.from_record(model.manifest.params)
-    except ValidationError as error:
-        names = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
-        raise ArtifactFormatError(
-            f"{model.ref} was trained with settings that this version of rrnet reads otherwise "
-            f"or has no more: {names}",
-            "train it again with this version",
-        ) from error
-
-
 def check_settings(settings: TrainSettings, features: Artifact) -> None:
     """Refuse settings that the task gives no meaning to.
 
@@ -330,7 +232,7 @@ def write(
     engine: str,
 ) -> None:
     """Weights, curve and summary into the artifact."""
-    draft.write_tensors(_WEIGHTS, weights)
+    draft.write_tensors(WEIGHTS, weights)
     columns = sorted({name for row in progress.history for name in row} - {"epoch"})
     epochs = [int(row["epoch"] or 0) for row in progress.history]
     missing = float("nan")  # the untrained network's loss; a curve has a gap there

@@ -18,8 +18,9 @@ from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.stages._bonds import Bonds, bonds_of
 from rrnet_cli.stages._crew import Crew, Member
+from rrnet_cli.stages._problem import load_problem
 from rrnet_cli.stages.partition import MAPPING, PARTS
-from rrnet_cli.stages.train import check_device, check_engine, check_settings, load_problem, write
+from rrnet_cli.stages.train import check_device, check_engine, check_settings, write
 from rrnet_cli.store.reference import Key
 from rrnet_cli.store.store import Outcome, Store
 from rrnet_cli.training.loop import Progress

@@ -18,7 +18,7 @@ import torch.distributed as torch_group
 from dgl.distributed import DistGraph, DistTensor
 from torch import Tensor
 
-from rrnet_cli.models.rrnet import INTER, LEFT, Shape
+from rrnet_cli.models.rrnet import INTER, LEFT
 from rrnet_cli.training import checkpoints
 from rrnet_cli.training.dgl_names import keep_tensors
 from rrnet_cli.training.draws import Draws
@@ -59,11 +59,9 @@ class Leader:
         self.problem, self.settings, self.node, self.edge = problem, settings, node, edge
         torch.manual_seed(settings.seed)
         self.network = Network(problem, settings, engine)
-        known = problem.shown_at_rest(settings)
-        inputs = self.network.inputs(problem, known, problem.prior)
         self.plan = Plan(
-            Shape.of(inputs),
-            inputs.offset is not None,
+            problem.shape(settings),
+            settings.prior == "residual",
             sides,
             moments,
             bool(len(self.network.attributes)),

@@ -45,9 +45,7 @@ class Network(Learner):
             if problem.is_rating and settings.attributes == "learned"
             else {}
         )
-        known = problem.shown_at_rest(settings)
-        inputs = problem.inputs(settings, known, problem.node_feat, problem.prior)
-        self.rrnet = build(Shape.of(inputs), settings, engines.choose(engine))
+        self.rrnet = build(problem.shape(settings), settings, engines.choose(engine))
 
     def forward(self, problem: Problem, known: Tensor, prior: Tensor) -> Tensor:
         """Logits (num_inter_edges,) with the targets of `known` edges and their prior shown."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from rrnet_cli.datasets.base import FIT
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rows import TINY, StoredRows
-from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs
+from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs, Shape
 from rrnet_cli.training.votes import neighbour_votes
 
 if TYPE_CHECKING:
@@ -84,27 +84,49 @@ class Problem:
             node_feat: `self.node_feat`, or the learned attributes that replace it.
             prior: (num_inter_edges,) that goes with the shown targets: `self.prior` at rest.
         """
+        columns = self._columns(settings, known, prior)
         extra: dict[str, Tensor] = {}
-        columns = []
-        if settings.prior != "none":
-            columns.append(standardise(prior.unsqueeze(1)))
-        views = None if settings.views == "none" else self.views
-        if views is not None:
-            columns.append(standardise(views.unsqueeze(1)))
-        if settings.context:
-            shown = known.to(self.target.dtype)
-            target = self.target - prior.sigmoid() if self.is_rating else self.target
-            columns += [shown.unsqueeze(1), (shown * target).unsqueeze(1)]
-            if settings.votes and not self.is_rating and LEFT in self.relations:
-                columns.append(self.votes(known))
         if columns:
-            extra[INTER] = torch.cat(columns, dim=1)
-        start = prior if views is None or settings.views == "input" else views
+            # Filled in place: joined ones would be there twice.
+            extra[INTER] = table = prior.new_empty(len(prior), len(columns))
+            for number, column in enumerate(columns):
+                table[:, number] = column()
+        views = None if settings.views in ("none", "input") else self.views
+        start = prior if views is None else views
         offset = start if settings.prior == "residual" else None
         return GraphInputs(self.relations, node_feat, extra, offset)
 
+    def shape(self, settings: TrainSettings) -> Shape:
+        """That of `inputs`, which are not made for it."""
+        width = len(self._columns(settings, self.role == FIT, self.prior))
+        return Shape(
+            {side: feat.shape[1] for side, feat in self.node_feat.items()},
+            tuple(sorted(self.relations)),
+            {INTER: width} if width else {},
+        )
+
+    def _columns(
+        self, settings: TrainSettings, known: Tensor, prior: Tensor
+    ) -> list[Callable[[], Tensor]]:
+        """What makes each extra raw attribute of the inter-edges, (num_inter_edges,)."""
+        columns: list[Callable[[], Tensor]] = []
+        views = None if settings.views == "none" else self.views
+        if settings.prior != "none":
+            columns.append(lambda: standardise(prior))
+        if views is not None:
+            columns.append(lambda: standardise(views))
+        if settings.context:
+            columns += [known.float, lambda: known * self._shown(prior)]
+            if settings.votes and not self.is_rating and LEFT in self.relations:
+                columns.append(lambda: self.votes(known))
+        return columns
+
+    def _shown(self, prior: Tensor) -> Tensor:
+        """What is shown of known targets: of a rating what the prior does not say."""
+        return self.target - prior.sigmoid() if self.is_rating else self.target
+
     def votes(self, known: Tensor) -> Tensor:
-        """What shown neighbours say of each inter-edge, (num_inter_edges, 1): `neighbour_votes`."""
+        """What shown neighbours say of each inter-edge, (num_inter_edges,): `neighbour_votes`."""
         ends = self.relations[INTER].ends(0, len(self.target))
         return neighbour_votes(
             self.relations[LEFT], self.edge_weight[LEFT], ends, known, self.target

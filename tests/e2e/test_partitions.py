@@ -24,6 +24,8 @@ TRAIN = ("train", "--preset", "plus", "--partitions", "digits-pixels-2parts", "-
          "--patience", "6", "--batch-size", "16", "--fanout", "3,3", "--json")  # fmt: skip
 SECONDS = 150
 
+HostsFixture = Callable[..., list[subprocess.Popen[str]]]
+
 
 @pytest.fixture
 def parts(store: Path, invoke: Callable[..., Result]) -> Path:
@@ -95,17 +97,27 @@ def losses(store: Path, artifact: str) -> list[float]:
     return pq.read_table(path)["loss"].to_pylist()[1:]  # type: ignore[no-any-return]
 
 
-def test_where_nothing_is_drawn_at_random_two_parts_train_as_one_process(
-    parts: Path, start: Callable[..., subprocess.Popen[str]], invoke: Callable[..., Result]
+@pytest.fixture
+def hosts(start: Callable[..., subprocess.Popen[str]], parts: Path) -> HostsFixture:
+    """The command on each of two hosts."""
+    text = "".join(f"127.0.0.1 {port}\n" for port in _free_ports(2))
+    (parts.parent / "hosts").write_text(text)
+    return lambda *args: [start("--hosts", "hosts", "--host-index", index, *args) for index in "01"]
+
+
+def test_where_nothing_is_drawn_at_random_two_hosts_train_as_one_process(
+    parts: Path, hosts: HostsFixture, invoke: Callable[..., Result]
 ) -> None:
     exact = ("--preset", "paper", "--batch-size", "1000", "--fanout=-1,-1", "--epochs", "3")
-    ours = ended(start("--local", *exact))
-    assert ours.code == 0, ours.err
+    ours, other = map(ended, hosts(*exact))
+    assert ours.code == other.code == 0, (ours, other)
     alone = invoke("train", *exact, "--patience", "6", "--json")
     assert ours.json["summary"]["parts"] == 2
     expected = losses(parts, alone.json["artifact"])
     np.testing.assert_allclose(losses(parts, ours.json["artifact"]), expected, rtol=1e-5)
     assert expected[2] < expected[0]
+    again = invoke(*TRAIN, *exact, "--hosts", "hosts", "--host-index", "1")
+    assert again.json["cached"] is True
 
 
 def test_a_killed_trainer_ends_all_and_the_same_command_goes_on(
@@ -134,27 +146,14 @@ def test_a_killed_trainer_ends_all_and_the_same_command_goes_on(
     assert judged.code == 0 and "RR-Net" in judged.out
 
 
-def test_two_hosts_and_a_killed_server(
-    parts: Path, start: Callable[..., subprocess.Popen[str]], invoke: Callable[..., Result]
-) -> None:
-    text = "".join(f"127.0.0.1 {port}\n" for port in _free_ports(2))
-    (parts.parent / "hosts").write_text(text)
-
-    def both() -> list[subprocess.Popen[str]]:
-        return [start("--hosts", "hosts", "--host-index", index) for index in "01"]
-
-    hosts = both()
-    await_checkpoint(parts, *hosts)
-    running = [members(each) for each in hosts]
+def test_a_killed_server_ends_both_hosts(parts: Path, hosts: HostsFixture) -> None:
+    begun = hosts()
+    await_checkpoint(parts, *begun)
+    running = [members(each) for each in begun]
     assert [len(some) for some in running] == [2, 2]
     os.kill(running[1][0], signal.SIGKILL)
-    said = [ended(each) for each in hosts]
+    said = [ended(each) for each in begun]
     assert [each.code for each in said] == [7, 7]
     assert [len(each.error_lines) for each in said] == [1, 1]
     assert "The server of part 1 was killed (SIGKILL)" in said[1].err
-    assert nothing_is_left(*(each.pid for each in hosts), *running[0], *running[1])
-
-    said = [ended(each) for each in both()]
-    assert [each.code for each in said] == [0, 0], said
-    assert said[0].json["summary"]["epochs"] == 6
-    assert invoke(*TRAIN, "--hosts", "hosts", "--host-index", "1").json["cached"] is True
+    assert nothing_is_left(*(each.pid for each in begun), *running[0], *running[1])

@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture(autouse=True)
 def no_network_and_no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most tests are about figures; `monkeypatch.undo()` brings plots and the real score back."""
-    monkeypatch.setattr("rrnet_cli.stages.train.score", some_scores)
+    monkeypatch.setattr("rrnet_cli.stages.scoring.score", some_scores)
     monkeypatch.setattr("rrnet_cli.stages.evaluate._draw", lambda *arguments: None)
 
 
@@ -91,7 +91,7 @@ def test_the_kept_predictions_say_the_same(store):
 
 def test_plots_are_there(store, monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setattr("rrnet_cli.stages.train.score", some_scores)
+    monkeypatch.setattr("rrnet_cli.stages.scoring.score", some_scores)
     files = set(run(store, class_problem(store)).artifact.manifest.files)
     plots = {"plots/calibration.png", "plots/confusion.png", "plots/curves.png"}
     assert files == plots | {"metrics.json", "predictions.parquet"}
@@ -228,7 +228,8 @@ def test_an_unlike_setting_is_not_averaged(store):
 def test_with_the_real_stages_before_it(store, monkeypatch):
     monkeypatch.undo()
     from rrnet_cli.stages.build_graph import build_graph
-    from rrnet_cli.stages.train import score, train
+    from rrnet_cli.stages.scoring import score
+    from rrnet_cli.stages.train import train
 
     features = class_problem(store)  # its features; graph and model are made anew
     ref = str(store.resolve("model", str(features)).manifest.inputs["features"])

@@ -22,8 +22,8 @@ from rrnet_cli.settings import (
     TrainSettings,
 )
 from rrnet_cli.stages import extract as stage
+from rrnet_cli.stages._problem import load_problem
 from rrnet_cli.stages.build_graph import build_graph
-from rrnet_cli.stages.train import load_problem
 from rrnet_cli.store.store import Store
 
 FIT, SELECT, TEST = 0, 1, 2

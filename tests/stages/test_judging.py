@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture(autouse=True)
 def no_network_and_no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most tests are about figures; `monkeypatch.undo()` brings plots and the real score back."""
-    monkeypatch.setattr("rrnet_cli.stages.train.score", some_scores)
+    monkeypatch.setattr("rrnet_cli.stages.scoring.score", some_scores)
     monkeypatch.setattr("rrnet_cli.stages.evaluate._draw", lambda *arguments: None)
 
 

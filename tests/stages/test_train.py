@@ -15,7 +15,8 @@ from rrnet_cli.recipes import load_recipe
 from rrnet_cli.settings import PLUS, GraphSettings, TrainSettings
 from rrnet_cli.stages.build_graph import build_graph
 from rrnet_cli.stages.extract import extract
-from rrnet_cli.stages.train import score, train
+from rrnet_cli.stages.scoring import score
+from rrnet_cli.stages.train import train
 from rrnet_cli.store.artifact import Artifact
 from rrnet_cli.store.store import Outcome, Store
 from tests import layouts

@@ -37,20 +37,28 @@ def test_votes_are_the_weighted_share_of_shown_neighbours(labels: int, candidate
     problem = classification(num_left=20, num_labels=labels, num_candidates=candidates)
     torch.manual_seed(0)
     known = draw(problem, small(**PLUS_SMALL)).known
-    votes = problem.votes(known).squeeze(1)
+    votes = problem.votes(known)
     torch.testing.assert_close(votes, by_hand(problem, known))
     assert 0 < int((votes > 0).sum()) < len(votes)
 
 
 def test_without_a_neighbour_that_votes_there_is_no_vote() -> None:
     graph = dgl.graph(([0, 1], [1, 0]), num_nodes=3)
-    ends = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 0, 1])
-    shown = torch.tensor([True, True, False, True])
-    target = torch.tensor([1.0, 0.0, 1.0, 1.0])
+    ends = torch.tensor([0, 1, 0, 2]), torch.tensor([0, 0, 1, 1])
+    shown = torch.tensor([True, False, True, True])
+    target = torch.tensor([1.0, 1.0, 0.0, 1.0])
     votes = neighbour_votes(Relation.of(graph), torch.tensor([[0.5], [0.5]]), ends, shown, target)
-    assert votes.tolist() == [[0.0], [0.0], [1.0], [0.0]]
+    assert votes.tolist() == [0.0, 1.0, 0.0, 0.0]
     against = neighbour_votes(Relation.of(graph), torch.full((2, 1), -1.0), ends, shown, target)
     assert not against.any()
+
+
+def test_edges_in_another_order_are_refused() -> None:
+    graph = dgl.graph(([0, 1], [1, 0]))
+    ends = torch.tensor([0, 0]), torch.tensor([1, 0])
+    shown = torch.tensor([True, True])
+    with pytest.raises(ValueError, match="order of their right nodes"):
+        neighbour_votes(Relation.of(graph), torch.ones(2, 1), ends, shown, torch.ones(2))
 
 
 def test_a_vote_reads_no_target_that_is_not_shown() -> None:
