@@ -76,6 +76,17 @@ class Relation:
         targets = torch.arange(low, low + len(cuts) - 1, dtype=first.dtype)
         return source[start:stop], targets.repeat_interleave(cuts.diff())
 
+    def received(self, low: int, high: int) -> slice:
+        """Edges whose targets are the nodes from `low` to `high` (exclusive).
+
+        Raises:
+            ValueError: Edges are not in the order of their targets.
+        """
+        if self._by_target is None:
+            raise ValueError("edges are not in the order of their targets")
+        first, _ = self._by_target
+        return slice(int(first[low]), int(first[high]))
+
     @cached_property
     def _indices(self) -> dict[torch.device, tuple[Tensor, Tensor]]:
         return {}

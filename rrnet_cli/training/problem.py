@@ -127,9 +127,15 @@ class Problem:
 
     def votes(self, known: Tensor) -> Tensor:
         """What shown neighbours say of each inter-edge, (num_inter_edges,): `neighbour_votes`."""
-        ends = self.relations[INTER].ends(0, len(self.target))
+        assert self.candidates is not None, "ratings have none"
+        _, label = self.relations[INTER].ends(0, len(self.target))
         return neighbour_votes(
-            self.relations[LEFT], self.edge_weight[LEFT], ends, known, self.target
+            self.relations[LEFT],
+            self.edge_weight[LEFT],
+            self.candidates,
+            label,
+            known,
+            self.target,
         )
 
     def shown_at_rest(self, settings: TrainSettings) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dgl
 import torch
 from torch import Tensor
 
@@ -10,12 +9,17 @@ from rrnet_cli.models.relation import Relation
 
 SMALL = 1e-6
 """Weight below which an instance has no neighbour to vote."""
-AT_ONCE = 16
-"""Labels that are counted together."""
+TABLE_BYTES = 2**25
+"""Size of the votes that are counted together: of some instances for all labels, in float64."""
 
 
 def neighbour_votes(
-    neighbours: Relation, weight: Tensor, ends: tuple[Tensor, Tensor], shown: Tensor, target: Tensor
+    neighbours: Relation,
+    weight: Tensor,
+    candidates: Tensor,
+    label: Tensor,
+    shown: Tensor,
+    target: Tensor,
 ) -> Tensor:
     """Share of an instance's shown neighbours that match each of its candidates.
 
@@ -26,31 +30,38 @@ def neighbour_votes(
     Args:
         neighbours: The Intra Graph of the left modality, num_left nodes.
         weight: (num_intra_edges, 1) similarity; a negative one counts as none.
-        ends: Left and right node of each inter-edge, both (num_inter_edges,); right ascending.
+        candidates: (num_left, num_candidates) inter-edges of each instance.
+        label: (num_inter_edges,) right node.
         shown: (num_inter_edges,) bool.
-        target: (num_inter_edges,) 1 at the match, else 0.
+        target: (num_inter_edges,) 1 at the match, of which an instance has one at most, else 0.
 
     Returns:
-        (num_inter_edges,) in [0, 1]; 0 for an instance without a neighbour that votes.
+        (num_inter_edges,) float32 in [0, 1]; 0 for an instance without a neighbour that votes.
 
     Raises:
-        ValueError: The inter-edges are in another order.
+        ValueError: The intra-edges are not in the order of their targets.
     """
-    left, right = ends
-    if not (right[1:] >= right[:-1]).all():
-        raise ValueError("inter-edges are not in the order of their right nodes")
-    num_left, num_right = neighbours.forward.num_nodes(), int(right[-1]) + 1
-    weight = weight.clamp_min(0.0)
-    votes = torch.zeros(num_left, 1)
-    votes[left[shown]] = 1.0
-    heard = dgl.ops.u_mul_e_sum(neighbours.forward, votes, weight).clamp_min(SMALL)
-    share = torch.empty(len(left))
-    for first in range(0, num_right, AT_ONCE):  # a table of all would be larger than the graph
-        bounds = torch.tensor([first, first + AT_ONCE], dtype=right.dtype)
-        here = slice(*torch.searchsorted(right, bounds).tolist())
-        own, label, cast = left[here], right[here] - first, shown[here]
-        ballots = torch.zeros(num_left, min(AT_ONCE, num_right - first))
-        ballots[own[cast], label[cast]] = target[here][cast]
-        counted = dgl.ops.u_mul_e_sum(neighbours.forward, ballots, weight)
-        share[here] = counted[own, label] / heard[own, 0]
+    num_left, num_labels = len(candidates), int(label.max()) + 1
+    # One column more: neighbours that vote, but for none of the labels that they might.
+    width = num_labels + 1
+    votes, choice = torch.zeros(num_left), torch.full((num_left,), num_labels)
+    rows = max(1, TABLE_BYTES // (8 * width))
+    spans = [slice(start, min(start + rows, num_left)) for start in range(0, num_left, rows)]
+    for some in spans:
+        edges = candidates[some].long()
+        known = shown[edges]
+        votes[some] = known.any(dim=1).float()
+        instance, column = (known & (target[edges] > 0)).nonzero(as_tuple=True)
+        choice[some][instance] = label[edges[instance, column]].long()
+    share = torch.empty(len(label))
+    for some in spans:
+        heard = neighbours.received(some.start, some.stop)
+        source, receiver = neighbours.ends(heard.start, heard.stop)
+        place = (receiver.long() - some.start) * width + choice[source]
+        cast = weight[heard, 0].clamp_min(0.0) * votes[source]
+        size = (some.stop - some.start) * width
+        counted = place.bincount(cast.double(), minlength=size).view(-1, width)
+        counted /= counted.sum(dim=1, keepdim=True).clamp_min(SMALL)
+        edges = candidates[some].long()
+        share[edges] = counted.gather(1, label[edges].long()).float()
     return share

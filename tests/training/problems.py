@@ -32,7 +32,7 @@ def classification(
     neighbours = torch.randint(0, num_left, (num_left * 3,), generator=generator)
     graph = dgl.heterograph(
         {
-            ("image", "intra", "image"): (neighbours, torch.arange(num_left).repeat(3)),
+            ("image", "intra", "image"): (neighbours, torch.arange(num_left).repeat_interleave(3)),
             ("image", "inter", "text"): (src, dst),
         },
         {"image": num_left, "text": num_labels},
