@@ -49,7 +49,15 @@ class StoredRows:
 
     def __getitem__(self, rows: Tensor | slice) -> Tensor:
         """Some rows, float32: ids (count,) or a slice -> (count, width)."""
-        return (self.stored[rows].float() - self.mean.float()).mul_(self.factor.float())
+        some = rows_of(self.stored, rows)
+        return (some.float() - self.mean.float()).mul_(self.factor.float())
+
+
+def rows_of(matrix: Tensor | StoredRows, rows: Tensor | slice) -> Tensor:
+    """`matrix[rows]`, which torch does several times faster by another name."""
+    if isinstance(matrix, Tensor) and isinstance(rows, Tensor):
+        return matrix.index_select(0, rows)
+    return matrix[rows]
 
 
 def _parts(stored: Tensor) -> Iterator[Tensor]:

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from rrnet_cli.models.engines.base import SOURCE, TARGET, End
 from rrnet_cli.models.relation import Relation
+from rrnet_cli.models.rows import rows_of
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs
 from rrnet_cli.training.processes import ALONE, Group
 
@@ -110,16 +111,17 @@ def _around(whole: Batch, owner: Tensor, seeds: Tensor, fanout: Sequence[int]) -
     full = whole.inputs
     part = sample(full.relations, seeds, fanout)
     inter = part.edges[INTER]
+    sown = _among(seeds, part.nodes[LEFT])[part.relations[INTER].forward.edges(order="eid")[0]]
     rows = None if whole.candidates is None else whole.candidates[seeds]
     return Batch(
         GraphInputs(
             part.relations,
-            {side: full.node_feat[side][ids] for side, ids in part.nodes.items()},
-            {name: value[part.edges[name]] for name, value in full.edge_inputs.items()},
+            {side: rows_of(full.node_feat[side], ids) for side, ids in part.nodes.items()},
+            {name: rows_of(value, part.edges[name]) for name, value in full.edge_inputs.items()},
             None if full.offset is None else full.offset[inter],
         ),
         whole.target[inter],
-        whole.supervised[inter] & torch.isin(owner[inter], seeds),
+        whole.supervised[inter] & sown,
         None if rows is None else torch.searchsorted(inter, rows),
     )
 
@@ -165,14 +167,15 @@ def surroundings(
                 found[other].append(chosen[2 if end == SOURCE else 1])
         for side, before in reached.items():
             reached[side] = torch.cat(found[side]).unique()
-            new[side] = reached[side][~torch.isin(reached[side], before)]
+            new[side] = reached[side][~_among(before, reached[side])]
     own = {means: torch.cat(some, dim=1) for means, some in drawn.items()}
-    edges = {
-        name: _distinct(torch.cat([some for means, some in own.items() if means[0] == name], dim=1))
-        for name in relations
-    }
-    parts = {name: _part(name, some, reached, own) for name, some in edges.items()}
-    return Sample(reached, {name: some[0] for name, some in edges.items()}, parts)
+    edges, parts = {}, {}
+    for name in relations:
+        ends = [end for end in (SOURCE, TARGET) if (name, end) in own]
+        distinct, drew = _distinct([own[name, end] for end in ends])
+        edges[name] = distinct[0]
+        parts[name] = _part(name, distinct, reached, dict(zip(ends, drew, strict=True)))
+    return Sample(reached, edges, parts)
 
 
 def _draw(graph: dgl.DGLGraph, nodes: Tensor, end: End, count: int) -> Tensor:
@@ -195,21 +198,41 @@ def _draw(graph: dgl.DGLGraph, nodes: Tensor, end: End, count: int) -> Tensor:
     return torch.stack([drawn.edata[dgl.EID], *drawn.edges(order="eid")])
 
 
-def _distinct(edges: Tensor) -> Tensor:
-    """Edges, sources and targets, each edge once, ascending: (3, drawn) -> (3, num_edges)."""
-    ids, place = edges[0].unique(return_inverse=True)
-    result = edges.new_empty(3, len(ids))
-    result[:, place] = edges
+def _among(some: Tensor, ids: Tensor) -> Tensor:
+    """Which of `ids`, ascending, are in `some`, all of which are in `ids`: (num_ids,) bool."""
+    result = torch.zeros(len(ids), dtype=torch.bool)
+    result[torch.searchsorted(ids, some)] = True
     return result
 
 
+def _distinct(drawn: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """What was drawn for one end or both: each edge once, ascending, and for which.
+
+    Shapes:
+        (3, num_drawn) each, edges, sources and targets -> (3, num_edges), (num_edges,) bool each.
+    """
+    joined = torch.cat(list(drawn), dim=1)
+    ids, place = joined[0].unique(return_inverse=True)
+    result = joined.new_empty(3, len(ids))
+    result[:, place] = joined
+    drew = []
+    for part in place.split([each.shape[1] for each in drawn]):
+        drew.append(torch.zeros(len(ids), dtype=torch.bool))
+        drew[-1][part] = True
+    return result, drew
+
+
 def _part(
-    name: str,
-    edges: Tensor,
-    nodes: Mapping[str, Tensor],
-    own: Mapping[tuple[str, End], Tensor],
+    name: str, edges: Tensor, nodes: Mapping[str, Tensor], drew: Mapping[End, Tensor]
 ) -> Relation:
-    """Some edges of a relation between the nodes reached, each with its shares in the means."""
+    """Some edges of a relation between the nodes reached, each with its shares in the means.
+
+    Args:
+        name: The relation.
+        edges: (3, num_edges), edges, sources and targets in the full graph.
+        nodes: Those reached, by side.
+        drew: Of each end that takes a mean (num_edges,) bool, whether it drew the edge.
+    """
     sides = _SIDES[name]
     local = [
         torch.searchsorted(nodes[side], ids.contiguous())
@@ -219,7 +242,7 @@ def _part(
         {(sides[0], name, sides[1]): tuple(local)}, {side: len(nodes[side]) for side in sides}
     )
     source, target = (
-        _share(ids, torch.isin(edges[0], own[name, end][0])) if (name, end) in own else None
+        _share(ids, drew[end]) if end in drew else None
         for end, ids in zip((SOURCE, TARGET), local, strict=True)
     )
     return Relation(graph, source, target)
