@@ -17,6 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from rrnet_cli.models.rows import rows_of
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs, RRNet
 from rrnet_cli.models.units import InterUnit, IntraUnit
 
@@ -81,12 +82,12 @@ class _Chain:
     def states(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
         """Ends and states of some edges: (stop - start,) twice, (stop - start, hidden)."""
         src, dst = self.relation.ends(start, stop)
-        total = self.encoded[0][src] + self.encoded[1][dst]
+        total = rows_of(self.encoded[0], src) + rows_of(self.encoded[1], dst)
         if self.extra is not None:
             total += self.edge_encoder.first.block(2, self.extra[start:stop])
         state = self.edge_encoder.head(total)
         for layer, source, target in self.layers:
-            sent, received = layer.ends(source[src], target[dst])
+            sent, received = layer.ends(rows_of(source, src), rows_of(target, dst))
             total = sent.add_(received).add_(layer.edge.first.block(layer.edge.last, state))
             state = layer.edge.head(total)
         return src, dst, state

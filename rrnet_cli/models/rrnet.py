@@ -180,12 +180,16 @@ class RRNet(nn.Module):
             -> (num_inter_edges,), in the order of the inter relation's edges.
         """
         nodes, edges = self.encode(inputs)
-        for unit in self.units:
+        for number, unit in enumerate(self.units, start=1):
             for name, layer in unit.items():
                 relation = inputs.relations[name]
                 if name == INTER:
                     nodes[LEFT], nodes[RIGHT], edges[INTER] = layer(
-                        relation, nodes[LEFT], nodes[RIGHT], edges[INTER]
+                        relation,
+                        nodes[LEFT],
+                        nodes[RIGHT],
+                        edges[INTER],
+                        edges_only=number == len(self.units),  # nothing reads the nodes any more
                     )
                 else:
                     nodes[name], edges[name] = layer(relation, nodes[name], edges[name])

@@ -91,15 +91,23 @@ class InterUnit(nn.Module):
         )
 
     def forward(
-        self, relation: Relation, left: Tensor, right: Tensor, edge_feat: Tensor
+        self,
+        relation: Relation,
+        left: Tensor,
+        right: Tensor,
+        edge_feat: Tensor,
+        edges_only: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Update both modalities and the inter-edges.
+        """Update both modalities and the inter-edges, or these alone.
 
         Shapes:
             left (num_left, hidden), right (num_right, hidden), edge_feat (num_edges, hidden)
             -> the same three.
         """
+        means = [] if edges_only else [SOURCE, TARGET]
         edge_feat, mean = self.engine.edge_layer(
-            relation, self.ends(left, right), self.edge, edge_feat, means=[SOURCE, TARGET]
+            relation, self.ends(left, right), self.edge, edge_feat, means
         )
+        if edges_only:
+            return left, right, edge_feat
         return self.left(mean[SOURCE], left), self.right(mean[TARGET], right), edge_feat
