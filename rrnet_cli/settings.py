@@ -185,7 +185,7 @@ class TrainSettings(Settings):
     """Stage `train` (paper Sec. III-C, III-D). The defaults are the `paper` preset."""
 
     later: ClassVar = frozenset(
-        {"attributes", "refit_prior", "refits", "votes", "views", "batch_size", "fanout"}
+        {"attributes", "refit_prior", "refits", "votes", "views", "batch_size", "fanout", "storage"}
     )
     retired: ClassVar = {"edge_weight": False, "residual": False, "dropout": 0.0}
 
@@ -244,6 +244,10 @@ class TrainSettings(Settings):
     )
     fanout: tuple[int, ...] = Field(
         (), validate_default=True, description="Edges drawn a node, for each hop from a batch."
+    )
+
+    storage: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Edge attributes between layers; bfloat16 takes half the memory."
     )
 
     @field_validator("units", mode="before")

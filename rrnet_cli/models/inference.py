@@ -55,7 +55,8 @@ def logits_in_blocks(model: RRNet, inputs: GraphInputs, size: int = BLOCK) -> Te
     chain = chains[INTER]
     result = chain.edge_encoder.first.weight.new_empty(chain.num_edges)
     for start, stop in _spans(chain.num_edges, size):
-        result[start:stop] = model.decoder(chain.states(start, stop)[2]).squeeze(1)
+        state = chain.keep(chain.states(start, stop)[2])
+        result[start:stop] = model.decoder(state).squeeze(1)
     return result if inputs.offset is None else result.add_(inputs.offset)
 
 
@@ -72,6 +73,7 @@ class _Chain:
         self.extra = inputs.edge_inputs.get(name)
         self.encoded = encoded
         self.sides = model.ends[name]
+        self.engine = model.engine
         self.layers: list[tuple[_Unit, Tensor, Tensor]] = []
 
     def extend(self, layer: _Unit, nodes: dict[str, Tensor]) -> None:
@@ -87,10 +89,15 @@ class _Chain:
             total += self.edge_encoder.first.block(2, self.extra[start:stop])
         state = self.edge_encoder.head(total)
         for layer, source, target in self.layers:
+            state = self.keep(state)
             sent, received = layer.ends(rows_of(source, src), rows_of(target, dst))
             total = sent.add_(received).add_(layer.edge.first.block(layer.edge.last, state))
             state = layer.edge.head(total)
         return src, dst, state
+
+    def keep(self, state: Tensor) -> Tensor:
+        """The states as the engine would keep them."""
+        return self.engine.keep(state).to(state.dtype)
 
 
 def _encode(

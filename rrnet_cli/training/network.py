@@ -45,7 +45,7 @@ class Network(Learner):
             if problem.is_rating and settings.attributes == "learned"
             else {}
         )
-        self.rrnet = build(problem.shape(settings), settings, engines.choose(engine))
+        self.rrnet = build(problem.shape(settings), settings, engine_of(settings, engine))
 
     def forward(self, problem: Problem, known: Tensor, prior: Tensor) -> Tensor:
         """Logits (num_inter_edges,) with the targets of `known` edges and their prior shown."""
@@ -71,6 +71,11 @@ class Network(Learner):
             return logits_in_blocks(self.rrnet, inputs)
         logits: Tensor = self.rrnet(inputs)
         return logits
+
+
+def engine_of(settings: TrainSettings, name: str) -> Engine:
+    """The engine of a name, which keeps edge attributes as the settings ask."""
+    return engines.choose(name, torch.bfloat16 if settings.storage == "bfloat16" else None)
 
 
 def build(shape: Shape, settings: TrainSettings, engine: Engine) -> RRNet:

@@ -12,11 +12,10 @@ from dgl.distributed import DistEmbedding, DistGraph, DistTensor
 from torch import Tensor
 
 from rrnet_cli.graphs.parts import FEATURES
-from rrnet_cli.models import engines
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs, Shape
 from rrnet_cli.training.dgl_names import adam_state
 from rrnet_cli.training.loop import make_optimizer, step
-from rrnet_cli.training.network import Learner, build
+from rrnet_cli.training.network import Learner, build, engine_of
 from rrnet_cli.training.processes import Group
 from rrnet_cli.training.sampling import Batch, surroundings
 from rrnet_cli.training.served import Neighbours
@@ -86,7 +85,7 @@ class Trainer(Learner):
         self.names = tuple(name for name in kinds if name in plan.shape.relations)
         self.neighbours = Neighbours(graph, kinds, edge)
         torch.manual_seed(settings.seed)
-        self.rrnet = build(plan.shape, settings, engines.choose(engine))
+        self.rrnet = build(plan.shape, settings, engine_of(settings, engine))
         self.optimizer = make_optimizer(self, settings)
         self.columns = DistTensor(
             (graph.num_edges(kinds[INTER]), plan.width),

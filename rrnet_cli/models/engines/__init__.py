@@ -9,6 +9,8 @@ keeps them.
 
 from __future__ import annotations
 
+import torch
+
 from rrnet_cli.models.engines.base import Engine
 from rrnet_cli.models.engines.dgl_ops import DGLEngine
 from rrnet_cli.models.engines.reference import ReferenceEngine
@@ -17,8 +19,12 @@ NAMES = ("auto", "dgl", "fused", "reference")
 """What `choose` knows."""
 
 
-def choose(name: str = "auto") -> Engine:
+def choose(name: str = "auto", storage: torch.dtype | None = None) -> Engine:
     """The engine of a name.
+
+    Args:
+        name: One of `NAMES`.
+        storage: What edge attributes are kept in between layers; see `base.Keeper`.
 
     ``auto`` is the fused one, or that of DGL where numba does not work. The fused engine itself
     hands over to DGL's what is neither float32 nor float64, and to the reference what is not on the
@@ -31,15 +37,15 @@ def choose(name: str = "auto") -> Engine:
     if name not in NAMES:
         raise ValueError(f"{name!r} is none of {', '.join(NAMES)}")
     if name == "dgl":
-        return DGLEngine()
+        return DGLEngine(storage)
     if name == "reference":
-        return ReferenceEngine()
+        return ReferenceEngine(storage)
     try:
-        return _fused()
+        return _fused(storage)
     except ImportError:
         if name == "fused":
             raise
-        return DGLEngine()
+        return DGLEngine(storage)
 
 
 def why_plain(name: str) -> str | None:
@@ -51,17 +57,17 @@ def why_plain(name: str) -> str | None:
     if name != "auto":
         return None
     try:
-        _fused()
+        _fused(None)
     except ImportError as error:
         return str(error)
     return None
 
 
-def _fused() -> Engine:
+def _fused(storage: torch.dtype | None) -> Engine:
     try:
         from rrnet_cli.models.engines.fused import FusedEngine
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
         # No place for compiled code is a RuntimeError, LLVM's library that cannot be loaded an
         # OSError, another version's internals an AttributeError.
         raise ImportError(f"numba does not work here: {error}") from error
-    return FusedEngine()
+    return FusedEngine(storage)

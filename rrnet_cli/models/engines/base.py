@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -20,12 +21,35 @@ Endpoints = tuple[Tensor, Tensor]
 linear map of an edge layer, its bias included: node blocks are mapped on the nodes."""
 
 
+class Keeper:
+    """What all engines keep edge attributes in.
+
+    Args:
+        storage: A type, or None for that of the parameters. Whatever is computed is computed in
+            that of the parameters.
+    """
+
+    def __init__(self, storage: torch.dtype | None = None) -> None:
+        self.storage = storage
+
+    def keep(self, edge_feat: Tensor) -> Tensor:
+        """See `Engine`."""
+        return edge_feat if self.storage is None else edge_feat.to(self.storage)
+
+
 class Engine(Protocol):
     """How the edge layers are computed; engines agree but for rounding."""
 
     @property
     def name(self) -> str:
         """As `--engine` has it."""
+
+    def keep(self, edge_feat: Tensor) -> Tensor:
+        """Edge attributes (num_edges, hidden) as they are kept from one layer to the next.
+
+        Those that an engine gives are kept so, and those that it takes may be. The means are of
+        what has not been rounded yet.
+        """
 
     def encode(self, relation: Relation, ends: Endpoints, mlp: MLP, extra: Tensor | None) -> Tensor:
         """Eq. (1) on edges: the MLP of v_s ‖ v_r (‖ extra).

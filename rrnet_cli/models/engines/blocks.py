@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from numba import njit
+from numba.core import types
+from numba.core.extending import overload
 
 from rrnet_cli.models.engines.lanes import add_to, load, prefetch, spread, store, stream
 from rrnet_cli.models.engines.tiles import rows_of_tile, tile_add_to, tile_axpy, tile_zeros
@@ -71,22 +73,40 @@ def scatter_add(lanes: Any, values: Any, ids: Any, count: int, sums: Any) -> Non
     store(sums, current, running)
 
 
+def rows_of(lanes: Any, x: Any, start: int, count: int, room: Any) -> Any:
+    """Rows `start` to `start + count` of an array: as they are, or widened into `room`."""
+    raise NotImplementedError("for kernels")
+
+
+@overload(rows_of)
+def _rows_of(lanes: Any, x: Any, start: int, count: int, room: Any) -> Any:
+    def as_they_are(lanes: Any, x: Any, start: int, count: int, room: Any) -> Any:
+        return x[start : start + count]
+
+    def widened(lanes: Any, x: Any, start: int, count: int, room: Any) -> Any:
+        for b in range(count):
+            store(room, b, load(lanes, x, start + b))
+        return room
+
+    return widened if x.dtype == types.uint16 else as_they_are
+
+
 @njit(nogil=True)
-def times(lanes: Any, x: Any, start: int, count: int, weight: Any, out: Any) -> None:
-    """`out[b] += x[start + b] @ weight`, for `weight` (x's width, out's width)."""
+def times(lanes: Any, x: Any, count: int, weight: Any, out: Any) -> None:
+    """`out[b] += x[b] @ weight`, for `weight` (x's width, out's width)."""
     depth = x.shape[1]
     rows = rows_of_tile(lanes)
     b = 0
     while b + rows <= count:
         tile = tile_zeros(lanes, out)
         for k in range(depth):
-            tile = tile_axpy(tile, x, (start + b) * depth + k, depth, load(lanes, weight, k))
+            tile = tile_axpy(tile, x, b * depth + k, depth, load(lanes, weight, k))
         tile_add_to(out, b, tile)
         b += rows
     while b < count:
         row = load(lanes, out, b)
         for k in range(depth):
-            row = row + spread(lanes, x, (start + b) * depth + k) * load(lanes, weight, k)
+            row = row + spread(lanes, x, b * depth + k) * load(lanes, weight, k)
         store(out, b, row)
         b += 1
 
@@ -99,10 +119,8 @@ def stream_rows(lanes: Any, values: Any, count: int, out: Any, start: int) -> No
 
 
 @njit(nogil=True)
-def outer_add(
-    lanes: Any, x: Any, x_start: int, y: Any, y_start: int, count: int, weight: Any
-) -> None:
-    """`weight += sum over b of x[x_start + b] (outer) y[y_start + b]`.
+def outer_add(lanes: Any, x: Any, y: Any, count: int, weight: Any) -> None:
+    """`weight += sum over b of x[b] (outer) y[b]`.
 
     The sum over a block is in the precision of the rows, that over blocks in `weight`'s.
     """
@@ -112,13 +130,13 @@ def outer_add(
     while k + rows <= depth:
         tile = tile_zeros(lanes, y)
         for b in range(count):
-            tile = tile_axpy(tile, x, (x_start + b) * depth + k, 1, load(lanes, y, y_start + b))
+            tile = tile_axpy(tile, x, b * depth + k, 1, load(lanes, y, b))
         tile_add_to(weight, k, tile)
         k += rows
     while k < depth:
-        row = spread(lanes, x, x_start * depth + k) * load(lanes, y, y_start)
+        row = spread(lanes, x, k) * load(lanes, y, 0)
         for b in range(1, count):
-            row = row + spread(lanes, x, (x_start + b) * depth + k) * load(lanes, y, y_start + b)
+            row = row + spread(lanes, x, b * depth + k) * load(lanes, y, b)
         add_to(weight, k, row)
         k += 1
 

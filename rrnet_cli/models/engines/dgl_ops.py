@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from rrnet_cli.models.engines.base import TARGET, End, Endpoints
+from rrnet_cli.models.engines.base import TARGET, End, Endpoints, Keeper
 
 if TYPE_CHECKING:
     from rrnet_cli.models.layers import MLP
     from rrnet_cli.models.relation import Relation
 
 
-class DGLEngine:
+class DGLEngine(Keeper):
     """See `Engine`."""
 
     name = "dgl"
@@ -24,7 +24,7 @@ class DGLEngine:
         total = relation.gather_add(*ends)
         if extra is not None:
             total = total + mlp.first.block(2, extra)
-        return mlp.head(total)
+        return self.keep(mlp.head(total))
 
     def edge_layer(
         self,
@@ -35,13 +35,14 @@ class DGLEngine:
         means: Sequence[End],
     ) -> tuple[Tensor, Mapping[End, Tensor]]:
         """See `Engine`."""
-        total = relation.gather_add(*ends) + mlp.first.block(mlp.last, edge_feat)
+        total = relation.gather_add(*ends) + mlp.first.block(mlp.last, edge_feat.to(ends[0].dtype))
         edge_feat = mlp.head(total)
-        return edge_feat, take_means(relation, edge_feat, means)
+        return self.keep(edge_feat), take_means(relation, edge_feat, means)
 
     def decode(self, mlp: MLP, edge_feat: Tensor) -> Tensor:
         """See `Engine`."""
-        return mlp(edge_feat).squeeze(1)
+        logits: Tensor = mlp(edge_feat.to(mlp.first.weight.dtype))
+        return logits.squeeze(1)
 
 
 def take_means(relation: Relation, edge_feat: Tensor, means: Sequence[End]) -> Mapping[End, Tensor]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -25,10 +26,12 @@ class Form:
     Attributes:
         index: The edges.
         means: The ends whose nodes take a mean.
+        storage: Type of the new attributes in memory; None for that of the parameters.
     """
 
     index: EdgeIndex
     means: tuple[End, ...]
+    storage: torch.dtype | None = None
 
 
 class _Call:
@@ -102,7 +105,7 @@ class EdgeLayer(Function):
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
         call = _Call(form, tensors)
-        out = torch.empty(form.index.num_edges, call.width, dtype=call.dtype)
+        out = torch.empty(form.index.num_edges, call.width, dtype=form.storage or call.dtype)
         sums = [
             call.node_sums(side) if end in form.means else None
             for side, end in enumerate((SOURCE, TARGET))
@@ -111,7 +114,7 @@ class EdgeLayer(Function):
         call.run(
             kernels.edge_forward,
             lambda part: (
-                out.numpy(),
+                _rows(out),
                 tuple(none if value is None else _of_part(value, part) for value in sums),
             ),
         )
@@ -161,7 +164,7 @@ class Decoder(Function):
         """(num_edges,) logits of `x` by the two maps (hidden, hidden) and (1, hidden)."""
         ctx.save_for_backward(*tensors)
         x = tensors[0]
-        out = torch.empty(len(x), dtype=x.dtype)
+        out = torch.empty(len(x), dtype=tensors[1].dtype)
         layer, lanes = _decoder_layer(tensors), Lanes(x.shape[1])
         rows = _rows(x)
         run(
@@ -181,11 +184,11 @@ class Decoder(Function):
         grad_x = _like(x)
         given = (_rows(x), layer, _rows(grad_out), _rows(weight))
         tasks = [
-            (lanes, part, *given, tuple(value[i].numpy() for value in sums), grad_x.numpy())
+            (lanes, part, *given, tuple(value[i].numpy() for value in sums), _rows(grad_x))
             for i, part in enumerate(parts)
         ]
         run(decoder_kernels.decoder_backward, tasks)
-        weight_x, bias, head, head_bias = (_joined(value).to(x.dtype) for value in sums)
+        weight_x, bias, head, head_bias = (_joined(value).to(weight.dtype) for value in sums)
         return grad_x, weight_x.T, bias[0], head, head_bias[0]
 
 
@@ -195,8 +198,11 @@ def _like(value: Tensor) -> Tensor:
 
 
 def _rows(value: Tensor) -> Array:
-    """The tensor's own memory where it is contiguous."""
-    return value.detach().contiguous().numpy()
+    """The tensor's own memory where it is contiguous; bfloat16, which numpy lacks, as uint16."""
+    value = value.detach().contiguous()
+    if value.dtype == torch.bfloat16:
+        return value.view(torch.int16).numpy().view(np.uint16)
+    return value.numpy()
 
 
 def _decoder_layer(tensors: Sequence[Tensor]) -> tuple[Array, ...]:

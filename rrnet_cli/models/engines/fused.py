@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from rrnet_cli.models.engines.base import SOURCE, TARGET, End, Endpoints, Engine
+from rrnet_cli.models.engines.base import SOURCE, TARGET, End, Endpoints, Engine, Keeper
 from rrnet_cli.models.engines.dgl_ops import DGLEngine, take_means
 from rrnet_cli.models.engines.functions import Decoder, EdgeLayer, Form
 from rrnet_cli.models.engines.reference import ReferenceEngine
@@ -23,21 +23,20 @@ if TYPE_CHECKING:
 
 _edge_layer: Any = EdgeLayer.apply
 _decoder: Any = Decoder.apply
-_DGL, _REFERENCE = DGLEngine(), ReferenceEngine()
 _DTYPES = (torch.float32, torch.float64)
 
 
-class FusedEngine:
+class FusedEngine(Keeper):
     """See `Engine`; whatever the kernels do not know goes to a plain one."""
 
     name = "fused"
 
     def encode(self, relation: Relation, ends: Endpoints, mlp: MLP, extra: Tensor | None) -> Tensor:
         """See `Engine`."""
-        if not _known(ends[0]) or (extra is not None and extra.requires_grad):
-            return _plain(ends[0]).encode(relation, ends, mlp, extra)
+        if not self._knows(mlp, ends[0]) or (extra is not None and extra.requires_grad):
+            return self._plain(ends[0]).encode(relation, ends, mlp, extra)
         x = ends[0].new_empty(relation.num_edges, 0) if extra is None else extra
-        form = Form(relation.index, ())
+        form = Form(relation.index, (), self.storage)
         out, _, _ = _edge_layer(form, *ends, x, *_parameters(mlp, 2))
         return out
 
@@ -50,9 +49,10 @@ class FusedEngine:
         means: Sequence[End],
     ) -> tuple[Tensor, Mapping[End, Tensor]]:
         """See `Engine`."""
-        if not _known(edge_feat):
-            return _plain(edge_feat).edge_layer(relation, ends, mlp, edge_feat, means)
-        form = Form(relation.index, () if relation.is_weighted else tuple(means))
+        rounds = relation.is_weighted and self.storage is not None
+        if rounds or not self._knows(mlp, edge_feat):
+            return self._plain(edge_feat).edge_layer(relation, ends, mlp, edge_feat, means)
+        form = Form(relation.index, () if relation.is_weighted else tuple(means), self.storage)
         weights = _parameters(mlp, mlp.last)
         out, sent, received = _edge_layer(form, *ends, edge_feat, *weights)
         if relation.is_weighted:  # the kernels weigh all edges of a node alike
@@ -61,21 +61,22 @@ class FusedEngine:
 
     def decode(self, mlp: MLP, edge_feat: Tensor) -> Tensor:
         """See `Engine`."""
-        if not _known(edge_feat):
-            return _plain(edge_feat).decode(mlp, edge_feat)
+        if not self._knows(mlp, edge_feat):
+            return self._plain(edge_feat).decode(mlp, edge_feat)
         first, second = mlp.first, mlp.head.linear
         logits: Tensor = _decoder(edge_feat, first.weight, first.bias, second.weight, second.bias)
         return logits
 
+    def _knows(self, mlp: MLP, value: Tensor) -> bool:
+        """Whether the kernels take edge attributes, or what goes into them, beside such weights."""
+        computed = mlp.first.weight.dtype
+        stored = (computed, self.storage) if computed == torch.float32 else (computed,)
+        return value.device.type == "cpu" and computed in _DTYPES and value.dtype in stored
 
-def _plain(value: Tensor) -> Engine:
-    """The engine for such tensors as the kernels do not take: DGL's wheel is for the CPU."""
-    return _DGL if value.device.type == "cpu" else _REFERENCE
-
-
-def _known(value: Tensor) -> bool:
-    """Whether the kernels take such tensors."""
-    return value.device.type == "cpu" and value.dtype in _DTYPES
+    def _plain(self, value: Tensor) -> Engine:
+        """The engine for what the kernels do not take: DGL's wheel is for the CPU."""
+        kind = DGLEngine if value.device.type == "cpu" else ReferenceEngine
+        return kind(self.storage)
 
 
 def _parameters(mlp: MLP, block: int) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ from rrnet_cli.models.engines.blocks import (
     number_ends,
     outer_add,
     prefetch_ids,
+    rows_of,
     scatter_add,
     stream_rows,
     times,
@@ -55,13 +56,12 @@ def _ahead(lanes: Any, graph: Any, layer: Any, at: Any, ends: Any) -> None:
 
 
 @njit(nogil=True)
-def _hidden(lanes: Any, ends: Any, layer: Any, at: Any, out: Any) -> None:
-    """relu(source[s] + target[t] + x @ weight_x) of a block."""
-    source, target, x, weight_x = layer[:4]
-    start, count = at
+def _hidden(lanes: Any, ends: Any, layer: Any, x: Any, count: int, out: Any) -> None:
+    """relu(source[s] + target[t] + x @ weight_x) of a block, whose rows of x these are."""
+    source, target, _, weight_x = layer[:4]
     gather_add(lanes, source, target, ends, count, out)
     if x.shape[1] > 0:
-        times(lanes, x, start, count, weight_x, out)
+        times(lanes, x, count, weight_x, out)
     for b in range(count):
         store(out, b, relu(load(lanes, out, b)))
 
@@ -72,7 +72,7 @@ def _head(lanes: Any, hidden: Any, count: int, layer: Any, out: Any) -> None:
     bias = load(lanes, layer[5], 0)
     for b in range(count):
         store(out, b, bias)
-    times(lanes, hidden, 0, count, layer[4], out)
+    times(lanes, hidden, count, layer[4], out)
 
 
 @kernel
@@ -84,19 +84,24 @@ def edge_forward(lanes: Any, part: Any, graph: Any, layer: Any, out: Any, sums: 
         part: First and last edge (exclusive).
         graph: `src`, `dst` (num_edges,) int32, `grid` of `number_ends`.
         layer: `source` (num_sources, hidden), `target` (num_targets, hidden), `x` (num_edges,
-            width of x), `weight_x`, `head_in`, `bias` (1, hidden).
+            width of x), `weight_x`, `head_in`, `bias` (1, hidden). What has a row for each edge may
+            be bfloat16, given as uint16.
         out: (num_edges, hidden), written.
         sums: By source (num_sources, hidden) and by target (num_targets, hidden), added to.
     """
-    hidden = np.empty((BLOCK, width_of(lanes)), out.dtype)
-    result = np.empty((BLOCK, width_of(lanes)), out.dtype)
+    bias = layer[5]
+    hidden, result, room = (
+        np.empty((BLOCK, width_of(lanes)), bias.dtype),
+        np.empty((BLOCK, width_of(lanes)), bias.dtype),
+        np.empty((BLOCK, width_of(lanes)), bias.dtype),
+    )
     ends, ahead = np.empty((2, BLOCK), np.int32), np.empty((2, BLOCK), np.int32)
     _ahead(lanes, graph, layer, _block(part, part[0]), ahead)
     for start in range(part[0], part[1], BLOCK):
         count = min(BLOCK, part[1] - start)
         ends, ahead = ahead, ends
         _ahead(lanes, graph, layer, _block(part, start + BLOCK), ahead)
-        _hidden(lanes, ends, layer, (start, count), hidden)
+        _hidden(lanes, ends, layer, rows_of(lanes, layer[2], start, count, room), count, hidden)
         _head(lanes, hidden, count, layer, result)
         stream_rows(lanes, result, count, out, start)
         for end in range(2):
@@ -127,7 +132,7 @@ def _through_relu(lanes: Any, hidden: Any, grad: Any, count: int, weight: Any, o
     zero = fill(0.0, load(lanes, hidden, 0))
     for b in range(count):
         store(out, b, zero)
-    times(lanes, grad, 0, count, weight, out)
+    times(lanes, grad, count, weight, out)
     for b in range(count):
         store(out, b, where_positive(load(lanes, hidden, b), load(lanes, out, b)))
 
@@ -156,11 +161,12 @@ def edge_backward(
         grad_x: (num_edges, hidden), written; or no rows.
     """
     node_sums, weight_sums = sums
-    x = layer[2]
+    bias = layer[5]
     width = width_of(lanes)
-    hidden = np.empty((BLOCK, width), x.dtype)
-    grad = np.empty((BLOCK, width), x.dtype)
-    work = np.empty((BLOCK, width), x.dtype)
+    hidden = np.empty((BLOCK, width), bias.dtype)
+    grad = np.empty((BLOCK, width), bias.dtype)
+    work = np.empty((BLOCK, width), bias.dtype)
+    room = np.empty((BLOCK, width), bias.dtype)
     ends, ahead = np.empty((2, BLOCK), np.int32), np.empty((2, BLOCK), np.int32)
     zero = fill(0.0, load(lanes, layer[5], 0))
     _ahead(lanes, graph, layer, _block(part, part[0]), ahead)
@@ -173,18 +179,19 @@ def edge_backward(
             for end in range(2):
                 prefetch_ids(lanes, grads[1][end], ahead[end], coming[1])
                 prefetch_ids(lanes, node_sums[end], ahead[end], coming[1])
-        _hidden(lanes, ends, layer, at, hidden)
+        x = rows_of(lanes, layer[2], start, count, room)
+        _hidden(lanes, ends, layer, x, count, hidden)
         _incoming(lanes, ends, at, grads, grad)
-        outer_add(lanes, hidden, 0, grad, 0, count, weight_sums[1])
+        outer_add(lanes, hidden, grad, count, weight_sums[1])
         column_sum(lanes, grad, count, weight_sums[2])
         _through_relu(lanes, hidden, grad, count, transposed[1], work)
         for end in range(2):
             scatter_add(lanes, work, ends[end], count, node_sums[end])
         if x.shape[1] > 0:
-            outer_add(lanes, x, start, work, 0, count, weight_sums[0])
+            outer_add(lanes, x, work, count, weight_sums[0])
         if grad_x.shape[0] > 0:
             for b in range(count):
                 store(grad, b, zero)
-            times(lanes, work, 0, count, transposed[0], grad)
+            times(lanes, work, count, transposed[0], grad)
             stream_rows(lanes, grad, count, grad_x, start)
     streamed()

@@ -4,6 +4,9 @@ A row of a C-contiguous array (rows, width), its width known when the kernel is 
 value of LLVM's vector type: 16 floats are one AVX-512 register, two of AVX2, four of NEON; LLVM
 splits and pads as the processor needs, so any width works.
 
+An array of uint16 holds bfloat16: its rows are float32 in registers, and are rounded to nearest,
+ties to even, when they are written by `stream`.
+
 Sums may be reassociated and contracted to fused multiply-adds. NaN and infinity keep their
 meaning, as numba's `fastmath=True` would not have it: a loss that diverged must be seen.
 """
@@ -109,8 +112,42 @@ def _read(builder: Any, pointer: Any, vec: ir.Type, align: int) -> Any:
     return builder.load(builder.bitcast(pointer, vec.as_pointer()), align=align)
 
 
-def _write(builder: Any, value: Any, pointer: Any, align: int) -> None:
-    builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align)
+def _write(builder: Any, value: Any, pointer: Any, align: int) -> Any:
+    return builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align)
+
+
+def _integers(bits: int, count: int) -> ir.Type:
+    return ir.VectorType(ir.IntType(bits), count)
+
+
+def _widened(builder: Any, value: Any, vec: ir.Type) -> Any:
+    """float32 of the bits of bfloat16."""
+    wide = _integers(32, vec.count)
+    return builder.bitcast(builder.shl(builder.zext(value, wide), _all(wide, 16)), vec)
+
+
+def _narrowed(builder: Any, value: Any) -> Any:
+    """The bits of the bfloat16 nearest to float32; NaN stays NaN."""
+    wide = _integers(32, value.type.count)
+    bits = builder.bitcast(value, wide)
+    odd = builder.and_(builder.lshr(bits, _all(wide, 16)), _all(wide, 1))
+    rounded = builder.add(builder.add(bits, odd), _all(wide, 0x7FFF))
+    no_number = builder.fcmp_unordered("uno", value, value)
+    kept = builder.select(no_number, _all(wide, 0x7FC00000), rounded)
+    return builder.trunc(builder.lshr(kept, _all(wide, 16)), _integers(16, value.type.count))
+
+
+def _all(vec: ir.Type, value: int) -> ir.Constant:
+    return ir.Constant(vec, [value] * vec.count)
+
+
+def _is_narrow(array: Any) -> bool:
+    return bool(array.dtype == types.uint16)
+
+
+def element(array: Any) -> Any:
+    """Type of an array's elements in registers."""
+    return types.float32 if _is_narrow(array) else array.dtype
 
 
 def splat(builder: Any, scalar: Any, vec: Any) -> Any:
@@ -132,9 +169,13 @@ def load(typingctx: Any, lanes: Any, array: Any, row: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         pointer = row_of(context, builder, array, args[1], args[2], lanes.width)
-        return _read(builder, pointer, ir_vec(sig.return_type), _bytes(array))
+        vec = ir_vec(sig.return_type)
+        if not _is_narrow(array):
+            return _read(builder, pointer, vec, _bytes(array))
+        bits = _read(builder, pointer, _integers(16, lanes.width), _bytes(array))
+        return _widened(builder, bits, vec)
 
-    return VecType(array.dtype, lanes.width)(lanes, array, types.intp), codegen
+    return VecType(element(array), lanes.width)(lanes, array, types.intp), codegen
 
 
 @intrinsic
@@ -158,9 +199,8 @@ def stream(typingctx: Any, array: Any, row: Any, vec: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         pointer = row_of(context, builder, array, args[0], args[1], vec.width)
-        place = builder.bitcast(pointer, args[2].type.as_pointer())
-        align = math.gcd(vec.width * _bytes(array), _LINE)
-        stored = builder.store(args[2], place, align=align)
+        value = _narrowed(builder, args[2]) if _is_narrow(array) else args[2]
+        stored = _write(builder, value, pointer, math.gcd(vec.width * _bytes(array), _LINE))
         one = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
         stored.set_metadata("nontemporal", one)
         return context.get_dummy_value()

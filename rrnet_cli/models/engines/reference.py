@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from rrnet_cli.models.engines.base import TARGET, End, Endpoints
+from rrnet_cli.models.engines.base import TARGET, End, Endpoints, Keeper
 
 if TYPE_CHECKING:
     from rrnet_cli.models.layers import MLP
     from rrnet_cli.models.relation import Relation
 
 
-class ReferenceEngine:
+class ReferenceEngine(Keeper):
     """See `Engine`."""
 
     name = "reference"
@@ -29,7 +29,7 @@ class ReferenceEngine:
         total = gather_add(relation, ends)
         if extra is not None:
             total = total + mlp.first.block(2, extra)
-        return mlp.head(total)
+        return self.keep(mlp.head(total))
 
     def edge_layer(
         self,
@@ -40,11 +40,11 @@ class ReferenceEngine:
         means: Sequence[End],
     ) -> tuple[Tensor, Mapping[End, Tensor]]:
         """See `Engine`."""
-        total = gather_add(relation, ends) + mlp.first.block(mlp.last, edge_feat)
+        total = gather_add(relation, ends) + mlp.first.block(mlp.last, edge_feat.to(ends[0].dtype))
         edge_feat = mlp.head(total)
         src, dst = relation.index_on(edge_feat.device)
         source, target = ends
-        return edge_feat, {
+        return self.keep(edge_feat), {
             end: mean(edge_feat, dst, len(target), relation.target_share)
             if end == TARGET
             else mean(edge_feat, src, len(source), relation.source_share)
@@ -53,7 +53,8 @@ class ReferenceEngine:
 
     def decode(self, mlp: MLP, edge_feat: Tensor) -> Tensor:
         """See `Engine`."""
-        return mlp(edge_feat).squeeze(1)
+        logits: Tensor = mlp(edge_feat.to(mlp.first.weight.dtype))
+        return logits.squeeze(1)
 
 
 def gather_add(relation: Relation, ends: Endpoints) -> Tensor:
