@@ -199,13 +199,25 @@ def test_the_engine_is_no_part_of_the_version_and_changes_no_result(
         np.testing.assert_allclose(weight, first[name], rtol=1e-3, atol=1e-4, err_msg=name)
 
 
+def test_narrow_storage_is_a_setting_and_changes_rounding_alone(store: Store) -> None:
+    wide, narrow = (
+        run(store, TrainSettings.model_validate({**PLUS, "epochs": 2, **change})).artifact
+        for change in ({}, {"storage": "bfloat16"})
+    )
+    assert wide.ref.version != narrow.ref.version
+    assert "storage" not in wide.manifest.params
+    scores, rounded = score(store, wide), score(store, narrow)
+    np.testing.assert_allclose(rounded, scores, atol=0.01)
+    assert (rounded != scores).any()
+
+
 def test_an_engine_that_is_not_there_is_refused_in_one_sentence(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="'turbo' is none of auto, dgl, fused"):
         run(store, engine="turbo")
 
-    def absent(name: str) -> None:
+    def absent(name: str, storage: object = None) -> None:
         raise ImportError("numba does not work here: no module of that name")
 
     monkeypatch.setattr("rrnet_cli.models.engines.choose", absent)
