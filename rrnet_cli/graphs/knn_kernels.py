@@ -1,8 +1,10 @@
 """Kernels of the exact neighbour search: from screened scores of a row to its neighbours.
 
-A row's screened scores are looked through twice. The first time, for a bound that its k-th nearest
-is certain to reach; the second time, what may lie above the bound is measured in float64, by
-ascending id, and each neighbour found raises the bound. `screening` says what the bounds are.
+Of a row's screened scores, the highest of each group is found first: it tells of most groups that
+none of them matters. The others are looked through twice. The first time, for a bound that the
+row's k-th nearest is certain to reach; the second time, what may lie above the bound is measured in
+float64, by ascending id, and each neighbour found raises the bound. `screening` says what the
+bounds are. Sums of a group are rounded as those of its scores: rounding keeps their order.
 
 All kernels are in this file, for numba's cache of one looks at no other.
 """
@@ -32,6 +34,18 @@ def _score(scores: Any, spread: Any, bias: Any, width: Any, shift: Any, at: Any)
     """One score with its bias and `width` times its uncertainty; bfloat16 are shifted by 16."""
     value = np.uint32(np.uint32(scores[at]) << shift).view(np.float32)
     return value + (width * spread[at] + bias[at])
+
+
+@njit(nogil=True, error_model="numpy")
+def _fill_highest(scores: Any, shift: Any, highest: Any) -> None:
+    """The highest score of each group as float32, and 0 where none is above."""
+    for group in range(highest.shape[0]):
+        start = np.uint64(group * GROUP)
+        bits = scores[start]
+        for lane in range(1, GROUP):
+            bits = max(bits, scores[start + np.uint64(lane)])
+        # Bits of floats ascend with them where they are not negative, and are negative otherwise.
+        highest[group] = np.uint32(np.uint32(max(bits, 0)) << shift).view(np.float32)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -75,25 +89,42 @@ def _lowered(reached: Any, own: Any, floor: Any) -> Any:
 
 
 @njit(nogil=True, error_model="numpy")
-def _certain_bound(scores: Any, row: int, screen: Any, lowest: Any) -> Any:
-    """What the k-th nearest of a row reaches for certain; `lowest` (k,) is room for its search."""
-    spread, low, _, own, doubt, floor, shift = screen
+def _insert(lowest: Any, score: Any) -> Any:
+    """Keep the k highest scores, in descending order; the last of them."""
+    place = lowest.shape[0] - 1
+    if score > lowest[place]:
+        while place > 0 and lowest[place - 1] < score:
+            lowest[place] = lowest[place - 1]
+            place -= 1
+        lowest[place] = score
+    return lowest[-1]
+
+
+@njit(nogil=True, error_model="numpy")
+def _certain_bound(scores: Any, highest: Any, row: int, screen: Any, lowest: Any) -> Any:
+    """What the k-th nearest of a row reaches for certain; `lowest` (k,) is room for its search.
+
+    The highest of k groups come first, each with the worst that its group allows. With that bound
+    most groups need no look at their scores.
+    """
+    spread, low, _, own, doubt, floor, shift, (least, most, lows, tops), _ = screen
     width = -doubt * spread[row]
-    k = lowest.shape[0]
     lowest[:] = -np.inf
     bound = np.float32(-np.inf)
-    for start in range(0, scores.shape[0], GROUP):
+    for group in range(highest.shape[0]):
+        if highest[group] > 0 and group != row // GROUP:
+            bound = _insert(lowest, highest[group] + (width * most[group] + lows[group]))
+    lowest[:] = -np.inf
+    for group in range(highest.shape[0]):
+        start = group * GROUP
+        if highest[group] + (width * least[group] + tops[group]) < bound:
+            continue
         if not _any_above(scores, spread, low, width, shift, start, bound):
             continue
         for other in range(start, start + GROUP):
             score = _score(scores, spread, low, width, shift, np.uint64(other))
             if score > bound and other != row:
-                place = k - 1
-                while place > 0 and lowest[place - 1] < score:
-                    lowest[place] = lowest[place - 1]
-                    place -= 1
-                lowest[place] = score
-                bound = lowest[k - 1]
+                bound = max(bound, _insert(lowest, score))
     return _lowered(bound + own[row], own[row], floor)
 
 
@@ -112,17 +143,28 @@ def _similar(keys: Any, row: int, other: int, lanes: Any) -> Any:
 
 @njit(nogil=True, error_model="numpy")
 def _measure(
-    scores: Any, row: int, bound: Any, keys: Any, screen: Any, limit: int, lanes: Any, found: Any
+    scores: Any,
+    highest: Any,
+    row: int,
+    bound: Any,
+    keys: Any,
+    screen: Any,
+    limit: int,
+    lanes: Any,
+    found: Any,
 ) -> int:
     """Measure whatever may be above the bound, into `found`; how many these were."""
-    spread, _, high, own, doubt, floor, shift = screen
+    spread, _, high, own, doubt, floor, shift, _, (most, highs) = screen
     _, norms, cosine, unit = keys
     index, similarity, nearness = found
     width = doubt * spread[row]
     k = index.shape[0]
     nearest = np.float32(-1.0 if cosine and norms[row] > 0 else 0.0)
     have = measured = 0
-    for start in range(0, scores.shape[0], GROUP):
+    for group in range(highest.shape[0]):
+        start = group * GROUP
+        if highest[group] + (width * most[group] + highs[group]) < bound:
+            continue
         if not _any_above(scores, spread, high, width, shift, start, bound):
             continue
         for other in range(start, start + GROUP):
@@ -160,21 +202,25 @@ def search(
 
     Args:
         part: First and last (exclusive) of the rows to do.
-        scores: (num_rows, a multiple of `GROUP`) bits of the screened scores: uint16 of bfloat16,
-            or uint32 of float32.
+        scores: (num_rows, a multiple of `GROUP`) bits of the screened scores: int16 of bfloat16,
+            or int32 of float32.
         rows: (num_rows,) int64, ids of the nodes that are searched for.
         keys: Features (num_nodes, dim) float32, norms (num_nodes,) float64, whether by cosine, and
             by what a distance becomes one of scores.
         screen: Of each node the spread, the lower and the upper bias float32, the bias float64;
-            then doubt, floor and the shift that makes float32 of scores.
+            then doubt, floor and the shift that makes float32 of scores; then of each group the
+            least and greatest spread, lowest and highest lower bias, and the greatest spread and
+            highest upper bias.
         limit: Most measurements of a row; one that needs more is given up.
         found: Ids int64, similarities and keys float32, each (num_rows, k); written.
         counts: (num_rows,) int64, measurements of each row; written.
     """
     lanes = np.empty(LANES, np.float64)
+    highest = np.empty(scores.shape[1] // GROUP, np.float32)
     lowest = np.empty(found[0].shape[1], np.float32)
     for at in range(part[0], part[1]):
         row = rows[at]
-        bound = _certain_bound(scores[at], row, screen, lowest)
+        _fill_highest(scores[at], screen[6], highest)
+        bound = _certain_bound(scores[at], highest, row, screen, lowest)
         lists = (found[0][at], found[1][at], found[2][at])
-        counts[at] = _measure(scores[at], row, bound, keys, screen, limit, lanes, lists)
+        counts[at] = _measure(scores[at], highest, row, bound, keys, screen, limit, lanes, lists)

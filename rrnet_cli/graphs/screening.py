@@ -99,14 +99,21 @@ class Screen:
         # Float64 itself, where points are of length 1 and biases cancel; what float32 cannot hold.
         floor = dim * 2.0**-48 if cosine else 2.0**-80
         narrow = bias.abs().nan_to_num(posinf=0.0) * 2.0**-21
+        width, low, high = spread.float(), (bias - narrow).float(), (bias + narrow).float()
+        least, lows = (values.view(-1, GROUP).amin(dim=1).numpy() for values in (width, low))
+        most, tops, highs = (
+            values.view(-1, GROUP).amax(dim=1).numpy() for values in (width, low, high)
+        )
         self.arguments = (
-            spread.float().numpy(),
-            (bias - narrow).float().numpy(),
-            (bias + narrow).float().numpy(),
+            width.numpy(),
+            low.numpy(),
+            high.numpy(),
             bias.numpy(),
             np.float32(doubt),
             floor,
             np.uint32(16 if dtype == torch.bfloat16 else 0),
+            (least, most, lows, tops),
+            (most, highs),
         )
         self._scores = torch.empty(0, padded, dtype=dtype)
 
@@ -128,7 +135,7 @@ class Screen:
         similarity, nearness = (np.empty((len(rows), k), np.float32) for _ in range(2))
         counts = np.empty(len(rows), np.int64)
         common = (
-            bits.view(np.uint16 if bits.itemsize == 2 else np.uint32),
+            bits,
             rows.numpy(),
             (keys.features.numpy(), keys.norms.numpy(), keys.metric == "cosine", keys.unit),
             self.arguments,

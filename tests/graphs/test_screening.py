@@ -70,21 +70,24 @@ def draw(kind: str) -> np.ndarray:
         plain[::2] *= 1e-35
     elif kind == "one line":
         plain = np.arange(NODES)[:, None] * plain[0]
+    elif kind == "opposite":  # below the mean all scores of the second half, so of whole groups
+        plain = 0.1 * plain + np.where(np.arange(NODES) < NODES // 2, 1, -1)[:, None]
     elif kind == "all equal":
         plain[:] = plain[0]
     return plain.astype(np.float32)
 
 
 KINDS = ("plain", "clustered", "duplicates", "zero rows", "nearly equal", "huge means")
-KINDS += ("one column rules", "outliers", "tiny rows", "one line", "all equal")
+KINDS += ("one column rules", "outliers", "tiny rows", "one line", "opposite", "all equal")
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_agrees_with_brute_force(kind: str, metric: str) -> None:
+@pytest.mark.parametrize("k", [1, 2, 7])  # to 2 the groups of scores give a bound themselves
+def test_agrees_with_brute_force(k: int, kind: str, metric: str) -> None:
     features = draw(kind)
-    index, similarity = naive(features, 7, metric)
-    found = nearest_neighbours(torch.from_numpy(features), 7, metric=metric)
+    index, similarity = naive(features, k, metric)
+    found = nearest_neighbours(torch.from_numpy(features), k, metric=metric)
     np.testing.assert_array_equal(found.index, index)
     np.testing.assert_array_equal(found.similarity, similarity)
 
