@@ -70,6 +70,7 @@ def build_graph(
     from rrnet_cli.cli.parameters import resolve
     from rrnet_cli.recipes import load_recipe
     from rrnet_cli.settings import GraphSettings
+    from rrnet_cli.stages._recorded import settings_of
     from rrnet_cli.stages.build_graph import build_graph as run
     from rrnet_cli.stages.build_graph import default_settings
 
@@ -78,7 +79,7 @@ def build_graph(
     source = store.resolve("features", features)
     if base is not None:
         extended = store.resolve("graph", base)
-        base, defaults = str(extended.ref), GraphSettings.from_record(extended.manifest.params)
+        base, defaults = str(extended.ref), settings_of(extended, GraphSettings)
     elif recipe := source.manifest.summary.get("recipe"):
         defaults = load_recipe(recipe).graph
     else:

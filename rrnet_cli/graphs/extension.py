@@ -77,6 +77,7 @@ def extend_neighbours(
     is_new = torch.ones(num_nodes, dtype=torch.bool)
     is_new[known.nodes] = False
     new = is_new.nonzero().squeeze(1)
+    points = keys.points[new]
     size = max(1, min(block_bytes // 4, _MOST_PAIRS) // len(new))
     with reporter.task(f"neighbours of {modality}", num_nodes, unit="rows") as task:
         for rows, near, nearness in search_rows(keys, new, k, block_bytes):
@@ -84,13 +85,13 @@ def extend_neighbours(
             task.advance(len(rows))
         lists = (part.split(size) for part in (known.nodes, known.index, known.similarity))
         for rows, near, nearness in zip(*lists, strict=True):
-            index[rows], similarity[rows] = _merge(keys, rows, near, nearness, new, k)
+            index[rows], similarity[rows] = _merge(keys, rows, near, nearness, (new, points), k)
             task.advance(len(rows))
     return Neighbours(index.numpy(), similarity.numpy())
 
 
 def _merge(
-    keys: Keys, rows: Tensor, near: Tensor, nearness: Tensor, new: Tensor, k: int
+    keys: Keys, rows: Tensor, near: Tensor, nearness: Tensor, added: tuple[Tensor, Tensor], k: int
 ) -> tuple[Tensor, Tensor]:
     """The lists of some known nodes, with the new nodes that belong on them.
 
@@ -99,17 +100,18 @@ def _merge(
         rows: (num_rows,) int64.
         near: (num_rows, at most k) int64, their lists.
         nearness: Similarities of these, float32.
-        new: (num_new,) int64, ascending.
+        added: New nodes (num_new,) int64, ascending, and their points (num_new, dim).
         k: Length of a list.
 
     Returns:
         Ids (num_rows, k) int64 and similarities float32, nearest first.
     """
+    new = added[0]
     if near.shape[1] < k:  # all the known there are: whatever is new may belong
         at, column = torch.ones(len(rows), len(new)).nonzero(as_tuple=True)
         index, similarity = near.new_empty(len(rows), k), nearness.new_empty(len(rows), k)
     else:
-        at, column = _nearer(keys, rows, nearness[:, -1], new)
+        at, column = _nearer(keys, rows, nearness[:, -1], added[1])
         index, similarity = near.clone(), nearness.clone()
     if not len(at):
         return index, similarity
@@ -118,21 +120,21 @@ def _merge(
     # A distance is not told by its similarity to the last bit.
     cosine = keys.metric == "cosine"
     listed_key = -listed if cosine else keys.compare(rows[touched], near[touched])[0]
-    added_key, added = keys.compare(rows[at], new[column].unsqueeze(1))
+    entering_key, entering = keys.compare(rows[at], new[column].unsqueeze(1))
     owner = torch.cat([torch.arange(len(touched)).repeat_interleave(near.shape[1]), place])
     ids = torch.cat([near[touched].flatten(), new[column]])
-    key = torch.cat([listed_key.flatten(), added_key.flatten()])
+    key = torch.cat([listed_key.flatten(), entering_key.flatten()])
     order = torch.from_numpy(np.lexsort((ids.numpy(), key.numpy(), owner.numpy())))
     counts = owner.bincount(minlength=len(touched))
     first = counts.cumsum(0) - counts
     chosen = order[(first.unsqueeze(1) + torch.arange(k)).flatten()]
     index[touched] = ids[chosen].view(-1, k)
-    values = torch.cat([listed.flatten(), added.flatten()])
+    values = torch.cat([listed.flatten(), entering.flatten()])
     similarity[touched] = values[chosen].view(-1, k)
     return index, similarity
 
 
-def _nearer(keys: Keys, rows: Tensor, weakest: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
+def _nearer(keys: Keys, rows: Tensor, weakest: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
     """Which new nodes may be as near as the last one of a list: rows and columns of the pairs.
 
     A product of `dim` float32 is off by less than dim 2^-23 times the lengths of both; points are
@@ -142,9 +144,9 @@ def _nearer(keys: Keys, rows: Tensor, weakest: Tensor, new: Tensor) -> tuple[Ten
         keys: All nodes.
         rows: (num_rows,) int64, whose lists these are.
         weakest: (num_rows,) float32, the lowest similarity on each.
-        new: (num_new,) int64.
+        there: (num_new, dim), the points of new nodes.
     """
-    here, there = keys.points[rows], keys.points[new]
+    here = keys.points[rows]
     product = here @ there.T
     doubt = (here.shape[1] + 8) * 2.0**-22
     if keys.metric == "cosine":

@@ -6,21 +6,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rrnet_cli.errors import ConfigError, InputError
+from rrnet_cli.errors import ArtifactCorruptError, ConfigError, InputError
 from rrnet_cli.graphs.columns import read_columns
 from rrnet_cli.graphs.edges import EdgeTable, edge_key
 from rrnet_cli.settings import GraphSettings
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
     from rrnet_cli.graphs.extension import Known
     from rrnet_cli.store.artifact import Artifact
     from rrnet_cli.store.store import Store
 
-_COMPARED = 4096
-"""Rows of features that are compared at once."""
+
+def first_base(base: Artifact, source: Artifact, store: Store) -> Artifact:
+    """What a graph of these very features was built upon, where it has a base; else the graph.
+
+    A name stands for its newest graph. So the same command finds what it made, and does not build
+    upon it.
+    """
+    while "base" in base.manifest.inputs and base.manifest.inputs["features"] == source.ref:
+        base = store.resolve("graph", str(base.manifest.inputs["base"]))
+    return base
 
 
 def check_base(settings: GraphSettings, base: GraphSettings) -> None:
@@ -33,9 +40,9 @@ def check_base(settings: GraphSettings, base: GraphSettings) -> None:
     Raises:
         ConfigError: Names the setting.
     """
-    if base.intra != "knn":
+    if base.intra != "knn" or base.k_intra == 0:
         raise ConfigError(
-            f"--base: its intra-edges are {base.intra}, no nearest neighbours",
+            f"--base: it has no nearest neighbours (intra {base.intra}, k_intra {base.k_intra})",
             "Leave --base out: there is nothing to search.",
         )
     if base.shuffle_intra is not None:
@@ -50,21 +57,26 @@ def check_base(settings: GraphSettings, base: GraphSettings) -> None:
             )
 
 
-def known_neighbours(base: Artifact, source: Artifact, store: Store) -> Known:
+def known_neighbours(
+    base: Artifact, settings: GraphSettings, source: Artifact, store: Store
+) -> Known:
     """The neighbours that a graph knows of the left nodes of some features.
 
     Args:
-        base: The graph, of ``intra=knn``.
+        base: The graph.
+        settings: Its own, or such as `check_base` lets pass.
         source: Features that have the base's instances with the same values in the same order, and
             others before, between or after them.
         store: Where the features of `base` are.
 
     Raises:
-        InputError: They have not; names the first instance.
+        ArtifactCorruptError: The base's edges are no edges.
+        InputError: They have not.
     """
     import torch
 
     from rrnet_cli.graphs.extension import Known
+    from rrnet_cli.graphs.keys import Keys
 
     before = store.resolve("features", str(base.manifest.inputs["features"]))
     left = str(source.manifest.summary["left"])
@@ -90,40 +102,32 @@ def known_neighbours(base: Artifact, source: Artifact, store: Store) -> Known:
             "Of equally near neighbours the first are taken; leave --base out.",
         )
     rows = torch.from_numpy(nodes)
-    old, new = (each.tensors("features.safetensors")[left] for each in (before, source))
-    _check_equal(old, new, rows, ids, f"features of {left} in {source.ref} and {base.ref}")
     edge_type = (left, "intra", left)
     file = f"edges/{edge_key(edge_type)}.parquet"
-    edges = EdgeTable.from_arrow(base.table(file), edge_type, where=f"{base.ref}: {file}")
+    where = f"{base.ref}: {file}"
+    edges = EdgeTable.from_arrow(
+        base.table(file), edge_type, error=ArtifactCorruptError, where=where
+    )
     src, weight = (torch.tensor(column) for column in (edges.src, edges["weight"]))
-    shape = len(ids), len(src) // len(ids)  # whatever k was clamped to
-    index, similarity = src.view(shape), weight.view(shape)
+    shape = len(ids), min(settings.k_intra, len(ids) - 1)
+    same = len(src) == shape[0] * shape[1]
+    if same:
+        index, similarity = rows[src.view(shape)], weight.view(shape)
+        # Lists do not say which features they are of. Other features give other similarities, or
+        # the same neighbours.
+        keys = Keys(source.tensors("features.safetensors")[left].float(), settings.metric)
+        unequal = (keys.compare(rows, index)[1] != similarity).any(dim=1)
+        same = not unequal.any()
+    if not same:
+        raise InputError(
+            f"the features of {left} in {source.ref} are not those that {base.ref} was built from",
+            "Another fit of the backbone gives other features; leave --base out.",
+        )
     order = similarity.argsort(dim=1, descending=True, stable=True)
-    return Known(rows, rows[index.gather(1, order)], similarity.gather(1, order))
+    return Known(rows, index.gather(1, order), similarity.gather(1, order))
 
 
 def _ids(features: Artifact) -> NDArray[np.object_]:
     where = "instances.parquet"
     columns = read_columns(features.table(where, ("id",)), {"id": "string"}, where=where)
     return np.asarray(columns["id"])
-
-
-def _check_equal(
-    old: torch.Tensor,
-    new: torch.Tensor,
-    rows: torch.Tensor,
-    ids: NDArray[np.object_],
-    what: str,
-) -> None:
-    """Refuse features (num_rows, dim) that are not those of `rows` in `new`."""
-    if old.shape[1:] != new.shape[1:]:
-        raise InputError(f"{what} have shapes {tuple(old.shape)} and {tuple(new.shape)}")
-    for start in range(0, len(rows), _COMPARED):
-        part = slice(start, start + _COMPARED)
-        unequal = (old[part] != new[rows[part]]).any(dim=1)
-        if unequal.any():
-            name = ids[start + int(unequal.nonzero()[0, 0])]
-            raise InputError(
-                f"{what} are not the same, first at instance {name!r}",
-                "Another fit of the backbone gives other features; leave --base out.",
-            )

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rrnet_cli.graphs.extension import Known
     from rrnet_cli.store.artifact import Artifact
 
+WORTHWHILE = 1 / 3
+"""Largest share of new nodes for which exact lists are extended: above, a search is as fast."""
+
 AUTO_NODES = 50_000
 """Most nodes of a side that ``knn=auto`` searches exactly (docs/performance.md has the figures)."""
 
@@ -80,9 +83,12 @@ def near_edges(
         if settings.intra != "knn" or k == 0:
             continue
         matrix, metric = features[side], settings.metric
-        if known is not None and side == sides[0]:
+        lists = known if side == sides[0] else None
+        if lists is not None and settings.knn == "exact":  # either way the edges are the same
+            lists = lists if len(matrix) - len(lists.nodes) <= WORTHWHILE * len(matrix) else None
+        if lists is not None:
             neighbours = extend_neighbours(
-                matrix, k, known, metric=metric, modality=side, reporter=reporter
+                matrix, k, lists, metric=metric, modality=side, reporter=reporter
             )
             if settings.knn == "approx":
                 recall, sample = measure_recall(matrix, neighbours, metric=metric)

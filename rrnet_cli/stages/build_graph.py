@@ -17,9 +17,10 @@ from rrnet_cli.graphs.shuffle import shuffle_intra
 from rrnet_cli.graphs.statistics import graph_statistics
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import GraphSettings
-from rrnet_cli.stages._base_graph import check_base, known_neighbours
+from rrnet_cli.stages._base_graph import check_base, first_base, known_neighbours
 from rrnet_cli.stages._graph_checks import check_ids, check_instances, check_rows, note_empty_roles
 from rrnet_cli.stages._neighbours import near_edges, settle_knn
+from rrnet_cli.stages._recorded import settings_of
 from rrnet_cli.store.reference import Key
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def build_graph(
         intra-edges has no such file.
 
     Raises:
+        ArtifactFormatError: The base's settings are of another version of rrnet.
         ConfigError: Settings that the task, or the base, gives no meaning to.
         InputError: Features, labels or links that break a rule, or a base of other features; names
             column and row, or the instance.
@@ -73,8 +75,8 @@ def build_graph(
     check_settings(settings, source.manifest.summary)
     inputs, extended = {"features": source.ref}, None
     if base is not None:
-        extended = store.resolve("graph", base)
-        check_base(settings, GraphSettings.from_record(extended.manifest.params))
+        extended = first_base(store.resolve("graph", base), source, store)
+        check_base(settings, settings_of(extended, GraphSettings))
         inputs["base"] = extended.ref
     key = Key(
         kind="graph",
@@ -88,7 +90,7 @@ def build_graph(
         if source.manifest.summary["task"] == "rating":
             made = _from_ratings(source, settings, reporter)
         else:
-            known = known_neighbours(extended, source, store) if extended else None
+            known = known_neighbours(extended, settings, source, store) if extended else None
             made = _from_labels(source, settings, reporter, known)
         edges = made.edges
         if settings.shuffle_intra is not None:

@@ -20,6 +20,7 @@ from rrnet_cli.settings import ExtractSettings
 from rrnet_cli.stages import _classification, _weights
 from rrnet_cli.stages._backbones import MODALITIES, SAMPLE_RATES
 from rrnet_cli.stages._baseline import VIEWS, Baseline
+from rrnet_cli.stages._recorded import settings_of
 from rrnet_cli.stages.extract import check_holdout
 from rrnet_cli.stages.shards import SHARD, STATISTICS
 from rrnet_cli.store.artifact import Artifact, Key
@@ -52,12 +53,13 @@ def merge(
 
     Raises:
         ConfigError: A shard twice, or shards that were not made alike.
+        ArtifactFormatError: Shards' settings are of another version of rrnet.
         ArtifactMissingError: Not all shards are given, or their network is not in the store.
     """
     shards = _complete([store.resolve("shard", ref) for ref in refs])
     first = shards[0].manifest
     params = {key: value for key, value in first.params.items() if key != SHARD}
-    settings = ExtractSettings.from_record(params)
+    settings = settings_of(shards[0], ExtractSettings, params)
     weights = first.inputs.get("weights")
     key = Key(
         kind="features",

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from rrnet_cli.errors import ArtifactFormatError
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.stages._problem import load_problem
+from rrnet_cli.stages._recorded import settings_of
 from rrnet_cli.stages.peers import SCORES, scores_of
 from rrnet_cli.stages.train import WEIGHTS, check_device
 from rrnet_cli.training.network import Network
@@ -39,7 +38,7 @@ def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.flo
     check_device(device)
     if SCORES in model.manifest.files:
         return scores_of(model)
-    settings = _settings_of(model)
+    settings = settings_of(model, TrainSettings)
     graph = store.resolve("graph", str(model.manifest.inputs["graph"]))
     features = store.resolve("features", str(model.manifest.inputs["features"]))
     problem = load_problem(graph, features, settings)
@@ -50,16 +49,3 @@ def score(store: Store, model: Artifact, device: str = "auto") -> NDArray[np.flo
         low, high = problem.scale
         prob = low + prob * (high - low)
     return np.asarray(prob.numpy(), dtype=np.float32)
-
-
-def _settings_of(model: Artifact) -> TrainSettings:
-    """What a model was trained with."""
-    try:
-        return TrainSettings.from_record(model.manifest.params)
-    except ValidationError as error:
-        names = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
-        raise ArtifactFormatError(
-            f"{model.ref} was trained with settings that this version of rrnet reads otherwise "
-            f"or has no more: {names}",
-            "train it again with this version",
-        ) from error

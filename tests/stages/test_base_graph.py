@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from rrnet_cli.cli import app
-from rrnet_cli.errors import ConfigError, InputError
-from rrnet_cli.graphs import approximate
+from rrnet_cli.errors import ArtifactFormatError, ConfigError, InputError
+from rrnet_cli.graphs import approximate, extension
+from rrnet_cli.graphs.extension import extend_neighbours as extend
 from rrnet_cli.settings import GraphSettings
 from rrnet_cli.store.artifact import Artifact
+from rrnet_cli.store.reference import Key
 from rrnet_cli.store.store import Store
 from tests.graphs.test_knn import Notes
 from tests.stages.test_build_graph import (
@@ -108,7 +111,7 @@ def test_what_has_no_neighbours_is_no_base(store: Store) -> None:
     store_features(store, rating_files(), RATING_SUMMARY, "rated")
     links = GraphSettings(intra="links", inter="rated", k_intra_right=0)
     run(store, links, features="rated")
-    with pytest.raises(ConfigError, match="its intra-edges are links"):
+    with pytest.raises(ConfigError, match=r"no nearest neighbours .intra links"):
         run(store, links, features="rated", base="rated")
 
 
@@ -126,8 +129,8 @@ def test_other_instances_are_refused(store: Store, base: Artifact) -> None:
     for files, complaint in (
         (part(FIRST[:-2]), f"has no instance 'clip{FIRST[-2]}.wav'"),
         (part(backwards), "has instance 'clip2.wav' at another place"),
-        (part(np.arange(NUM), audio=changed), "not the same, first at instance 'clip11.wav'"),
-        (part(np.arange(NUM), audio=changed[:, :7]), "have shapes"),
+        (part(np.arange(NUM), audio=changed), "are not those that graph/first@"),
+        (part(np.arange(NUM), audio=changed[:, :7]), "are not those that graph/first@"),
     ):
         store_features(store, files, LABEL_SUMMARY, "other")
         with pytest.raises(InputError, match=complaint):
@@ -135,6 +138,50 @@ def test_other_instances_are_refused(store: Store, base: Artifact) -> None:
     store_features(store, part(FIRST), {**LABEL_SUMMARY, "left": "image"}, "other")
     with pytest.raises(InputError, match=r"is of audio, .* of image"):
         run(store, SETTINGS, features="other", base="first")
+
+
+def test_features_that_were_replaced_are_refused(store: Store, base: Artifact) -> None:
+    """The version says what they were made from, not which bits another machine made of it."""
+    store_features(store, part(np.arange(NUM)), LABEL_SUMMARY, "whole")
+    for rows in (np.arange(NUM), np.arange(len(FIRST))):
+        again = store_features(store, part(rows), LABEL_SUMMARY, "first")
+        assert again.ref == base.manifest.inputs["features"]
+        with pytest.raises(InputError, match="are not those that graph/first@"):
+            run(store, SETTINGS, features="whole", base="first")
+
+
+def test_the_same_command_finds_what_it_made(store: Store, base: Artifact) -> None:
+    """Under one name: the newest graph of it is then the result itself."""
+    store_features(store, part(np.arange(NUM)), LABEL_SUMMARY, "whole")
+    made = run(store, SETTINGS, features="whole", base="first", name="first")
+    assert store.resolve("graph", "first").ref == made.artifact.ref
+    again = run(store, SETTINGS, features="whole", base="first", name="first")
+    assert (made.cached, again.cached) == (False, True)
+    assert made.artifact.manifest.inputs["base"] == base.ref
+
+
+def test_settings_of_another_version_are_said_so(store: Store, base: Artifact) -> None:
+    params = {**SETTINGS.recorded(), "unheard_of": 1}
+    key = Key(kind="graph", name="old", params=params, inputs=base.manifest.inputs, data=None)
+    store.materialise(key, lambda draft: draft.write_table("edges.parquet", pa.table({"a": [1]})))
+    with pytest.raises(ArtifactFormatError, match=r"settings that this version .* unheard_of"):
+        run(store, SETTINGS, features="first", base="old")
+
+
+@pytest.mark.parametrize("new", [10, 20])
+def test_few_new_nodes_are_added_and_many_are_searched_with_all(
+    store: Store, new: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extended = []
+    monkeypatch.setattr(
+        extension, "extend_neighbours", lambda *a, **b: extended.append(1) or extend(*a, **b)
+    )
+    store_features(store, part(np.arange(NUM - new)), LABEL_SUMMARY, "first")
+    run(store, SETTINGS, features="first")
+    store_features(store, part(np.arange(NUM)), LABEL_SUMMARY, "whole")
+    found = run(store, SETTINGS, features="whole", base="first").artifact
+    assert edges_of(found) == edges_of(run(store, SETTINGS, features="whole").artifact)
+    assert len(extended) == (new <= NUM / 3)
 
 
 def test_one_instance_alone_can_be_built_upon(store: Store) -> None:
