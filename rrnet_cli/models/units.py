@@ -98,7 +98,7 @@ class InterUnit(nn.Module):
         edge_feat: Tensor,
         edges_only: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Update both modalities and the inter-edges, or these alone.
+        """Update both modalities and the inter-edges, or the inter-edges alone.
 
         Shapes:
             left (num_left, hidden), right (num_right, hidden), edge_feat (num_edges, hidden)

@@ -98,7 +98,7 @@ class Problem:
 
     def shape(self, settings: TrainSettings) -> Shape:
         """That of `inputs`, which are not made for it."""
-        width = len(self._columns(settings, self.role == FIT, self.prior))
+        width = len(self._columns(settings, self.prior, self.prior))  # none is made
         return Shape(
             {side: feat.shape[1] for side, feat in self.node_feat.items()},
             tuple(sorted(self.relations)),

@@ -111,7 +111,7 @@ def _around(whole: Batch, owner: Tensor, seeds: Tensor, fanout: Sequence[int]) -
     full = whole.inputs
     part = sample(full.relations, seeds, fanout)
     inter = part.edges[INTER]
-    sown = _among(seeds, part.nodes[LEFT])[part.relations[INTER].forward.edges(order="eid")[0]]
+    sown = among(seeds, part.nodes[LEFT])[part.relations[INTER].forward.edges(order="eid")[0]]
     rows = None if whole.candidates is None else whole.candidates[seeds]
     return Batch(
         GraphInputs(
@@ -167,7 +167,7 @@ def surroundings(
                 found[other].append(chosen[2 if end == SOURCE else 1])
         for side, before in reached.items():
             reached[side] = torch.cat(found[side]).unique()
-            new[side] = reached[side][~_among(before, reached[side])]
+            new[side] = reached[side][~among(before, reached[side])]
     own = {means: torch.cat(some, dim=1) for means, some in drawn.items()}
     edges, parts = {}, {}
     for name in relations:
@@ -198,7 +198,7 @@ def _draw(graph: dgl.DGLGraph, nodes: Tensor, end: End, count: int) -> Tensor:
     return torch.stack([drawn.edata[dgl.EID], *drawn.edges(order="eid")])
 
 
-def _among(some: Tensor, ids: Tensor) -> Tensor:
+def among(some: Tensor, ids: Tensor) -> Tensor:
     """Which of `ids`, ascending, are in `some`, all of which are in `ids`: (num_ids,) bool."""
     result = torch.zeros(len(ids), dtype=torch.bool)
     result[torch.searchsorted(ids, some)] = True

@@ -17,7 +17,7 @@ from rrnet_cli.training.dgl_names import adam_state
 from rrnet_cli.training.loop import make_optimizer, step
 from rrnet_cli.training.network import Learner, build, engine_of
 from rrnet_cli.training.processes import Group
-from rrnet_cli.training.sampling import Batch, surroundings
+from rrnet_cli.training.sampling import Batch, among, surroundings
 from rrnet_cli.training.served import Neighbours
 
 if TYPE_CHECKING:
@@ -150,10 +150,10 @@ class Trainer(Learner):
         """What surrounds some left nodes, pulled from the servers."""
         part = surroundings(self.neighbours.draw, self.names, seeds, self.settings.fanout)
         relation = part.relations[INTER].forward
-        owner = part.nodes[LEFT][relation.edges(order="eid")[0]]
+        owner = relation.edges(order="eid")[0]
         columns = self.columns[part.edges[INTER]]
         extra = self.plan.shape.extra.get(INTER, 0)
-        of_seeds = torch.isin(owner, seeds)
+        of_seeds = among(seeds, part.nodes[LEFT])[owner]
         places = of_seeds.nonzero().squeeze(1)
         candidates = None
         if not self.plan.is_rating and len(seeds):

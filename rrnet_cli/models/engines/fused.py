@@ -49,14 +49,14 @@ class FusedEngine(Keeper):
         means: Sequence[End],
     ) -> tuple[Tensor, Mapping[End, Tensor]]:
         """See `Engine`."""
-        rounds = relation.is_weighted and self.storage is not None
-        if rounds or not self._knows(mlp, edge_feat):
+        if not self._knows(mlp, edge_feat):
             return self._plain(edge_feat).edge_layer(relation, ends, mlp, edge_feat, means)
-        form = Form(relation.index, () if relation.is_weighted else tuple(means), self.storage)
-        weights = _parameters(mlp, mlp.last)
-        out, sent, received = _edge_layer(form, *ends, edge_feat, *weights)
-        if relation.is_weighted:  # the kernels weigh all edges of a node alike
-            return out, take_means(relation, out, means)
+        # The kernels weigh all edges of a node alike, and means are of what is not rounded yet.
+        apart = relation.is_weighted and bool(means)
+        form = Form(relation.index, () if apart else tuple(means), None if apart else self.storage)
+        out, sent, received = _edge_layer(form, *ends, edge_feat, *_parameters(mlp, mlp.last))
+        if apart:
+            return self.keep(out), take_means(relation, out, means)
         return out, {end: {SOURCE: sent, TARGET: received}[end] for end in means}
 
     def decode(self, mlp: MLP, edge_feat: Tensor) -> Tensor:
@@ -70,6 +70,8 @@ class FusedEngine(Keeper):
     def _knows(self, mlp: MLP, value: Tensor) -> bool:
         """Whether the kernels take edge attributes, or what goes into them, beside such weights."""
         computed = mlp.first.weight.dtype
+        if self.storage is not None and computed != torch.float32:
+            return False
         stored = (computed, self.storage) if computed == torch.float32 else (computed,)
         return value.device.type == "cpu" and computed in _DTYPES and value.dtype in stored
 
