@@ -33,7 +33,7 @@ THREE_SIZES = ["--scale", "0.1", "0.3", "1", "--rounds", "2"]
 SCRIPTS: dict[str, tuple[list[str], list[str]]] = {
     "startup.py": ([], ["--rounds", "3"]),
     "store.py": ([], ["--megabytes", "8", "--rounds", "2"]),
-    "knn.py": ([], ["--nodes", "2000", "--dim", "64"]),
+    "knn.py": (["--rounds", "3"], ["--nodes", "2000", "--dim", "64"]),
     "sampling.py": ([], ["--nodes", "2000", "4000", "--batch", "256"]),
     "ddp.py": ([], ["--nodes", "2000", "--batch", "256", "--rounds", "1"]),
     "train_step.py": (THREE_SIZES, ["--scale", "0.01", "0.02"]),
