@@ -6,14 +6,16 @@
 Writes one JSON object: the graphs, and the b of epoch = a · edges^b over them, an epoch having
 nodes / batch steps. A graph has random neighbours (10 a node) and candidates (10 of 100 labels),
 128 numbers a node, units inter, intra, inter of width 16. Nodes and edges of the subgraphs, and
-processor seconds of sampling and of a forward and backward pass, are means of 3 steps.
+processor seconds of sampling and of a forward and backward pass, are medians of 15 steps.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import statistics
 import time
+from collections.abc import Iterator
 
 import dgl
 import torch
@@ -26,7 +28,7 @@ from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs, RRNet, Shape
 from rrnet_cli.training.objectives import training_loss
 from rrnet_cli.training.sampling import Batch, batches
 
-NEIGHBOURS, CANDIDATES, LABELS, WIDTH, STEPS = 10, 10, 100, 128, 3
+NEIGHBOURS, CANDIDATES, LABELS, WIDTH, STEPS = 10, 10, 100, 128, 15
 
 
 def made(nodes: int) -> tuple[Batch, torch.Tensor]:
@@ -45,6 +47,17 @@ def made(nodes: int) -> tuple[Batch, torch.Tensor]:
     return Batch(inputs, torch.rand(len(owner)), every, None), owner
 
 
+def measured(parts: Iterator[Batch], network: RRNet) -> tuple[float, ...]:
+    """One step: nodes and edges of its sample, seconds of sampling and of the rest."""
+    start = time.process_time()
+    batch = next(parts)
+    sampled = time.process_time()
+    training_loss(batch, network(batch.inputs), "bce", "sum").backward()
+    ended = time.process_time()
+    edges = sum(relation.num_edges for relation in batch.inputs.relations.values())
+    return batch.inputs.node_feat[LEFT].shape[0], edges, sampled - start, ended - sampled
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nodes", type=int, nargs="+", default=[60_000, 600_000, 3_000_000])
@@ -58,27 +71,21 @@ def main() -> None:
         whole, owner = made(nodes)
         units = ("inter", "intra", "inter")
         network = RRNet(Shape.of(whole.inputs), units, engine=engines.choose())
-        parts = batches(whole, owner, options.batch, fanout)
+        parts = itertools.chain.from_iterable(
+            batches(whole, owner, options.batch, fanout) for _ in itertools.count()
+        )
         # DGL sorts its indices, and kernels are read or compiled, when they are first asked for.
-        first = next(parts)
-        training_loss(first, network(first.inputs), "bce", "sum").backward()
-        seconds, sizes = [0.0, 0.0], [0, 0]
-        for _ in range(STEPS):
-            start = time.process_time()
-            (batch,) = itertools.islice(parts, 1)
-            sampled = time.process_time()
-            training_loss(batch, network(batch.inputs), "bce", "sum").backward()
-            spent = sampled - start, time.process_time() - sampled
-            seconds = [total + one for total, one in zip(seconds, spent, strict=True)]
-            edges = sum(relation.num_edges for relation in batch.inputs.relations.values())
-            sizes = [sizes[0] + batch.inputs.node_feat[LEFT].shape[0], sizes[1] + edges]
+        steps = [measured(parts, network) for _ in range(1 + STEPS)][1:]
+        num_nodes, num_edges, sample, step = (
+            statistics.median(each) for each in zip(*steps, strict=True)
+        )
         graphs[str(nodes)] = {
             "edges": sum(relation.num_edges for relation in whole.inputs.relations.values()),
-            "sampled_nodes": sizes[0] // STEPS,
-            "sampled_edges": sizes[1] // STEPS,
-            "sample_cpu_seconds": round(seconds[0] / STEPS, 3),
-            "step_cpu_seconds": round(seconds[1] / STEPS, 3),
-            "epoch_cpu_seconds": round(sum(seconds) / STEPS * nodes / options.batch, 1),
+            "sampled_nodes": num_nodes,
+            "sampled_edges": num_edges,
+            "sample_cpu_seconds": round(sample, 4),
+            "step_cpu_seconds": round(step, 4),
+            "epoch_cpu_seconds": round((sample + step) * nodes / options.batch, 2),
         }
     record = {"batch": options.batch, "fanout": fanout, "threads": torch.get_num_threads()}
     exponent = {}

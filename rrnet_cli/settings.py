@@ -163,7 +163,7 @@ class GraphSettings(Settings):
     knn: Literal["exact", "approx", "auto"] = Field(
         "exact",
         description="How neighbours are searched; auto is recorded as what it comes to: approx "
-        "where a side with neighbours has more than 50,000 nodes.",
+        "where a side with neighbours has more than 100,000 nodes.",
     )
     k_intra: Positive = Field(10, description="Nearest neighbours of a left node.")
     k_intra_right: int = Field(2, ge=0, description="Nearest neighbours of a right node; 0: none.")

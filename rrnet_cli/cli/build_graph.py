@@ -42,7 +42,7 @@ def build_graph(
         str | None,
         typer.Option(
             help="How neighbours are searched: exact, approx (needs the extra `knn`), or auto: "
-            "approx where a side has more than 50,000 nodes. [recipe, else exact]"
+            "approx where a side has more than 100,000 nodes. [recipe, else exact]"
         ),
     ] = None,
     shuffle_intra: Annotated[

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WORTHWHILE = 1 / 3
 """Largest share of new nodes for which exact lists are extended: above, a search is as fast."""
 
-AUTO_NODES = 50_000
+AUTO_NODES = 100_000
 """Most nodes of a side that ``knn=auto`` searches exactly (docs/performance.md has the figures)."""
 
 
