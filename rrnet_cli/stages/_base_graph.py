@@ -110,19 +110,17 @@ def known_neighbours(
     )
     src, weight = (torch.tensor(column) for column in (edges.src, edges["weight"]))
     shape = len(ids), min(settings.k_intra, len(ids) - 1)
-    same = len(src) == shape[0] * shape[1]
-    if same:
-        index, similarity = rows[src.view(shape)], weight.view(shape)
-        # Lists do not say which features they are of. Other features give other similarities, or
-        # the same neighbours.
-        keys = Keys(source.tensors("features.safetensors")[left].float(), settings.metric)
-        unequal = (keys.compare(rows, index)[1] != similarity).any(dim=1)
-        same = not unequal.any()
-    if not same:
-        raise InputError(
-            f"the features of {left} in {source.ref} are not those that {base.ref} was built from",
-            "Another fit of the backbone gives other features; leave --base out.",
-        )
+    others = InputError(
+        f"the features of {left} in {source.ref} are not those that {base.ref} was built from",
+        "Another fit of the backbone gives other features; leave --base out.",
+    )
+    if len(src) != shape[0] * shape[1]:
+        raise others
+    index, similarity = rows[src.view(shape)], weight.view(shape)
+    # Lists do not say which features they are of; other features give other similarities.
+    keys = Keys(source.tensors("features.safetensors")[left].float(), settings.metric)
+    if not torch.equal(keys.compare(rows, index)[1], similarity):
+        raise others
     order = similarity.argsort(dim=1, descending=True, stable=True)
     return Known(rows, index.gather(1, order), similarity.gather(1, order))
 

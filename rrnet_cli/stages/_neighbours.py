@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rrnet_cli.graphs.extension import Known
     from rrnet_cli.store.artifact import Artifact
 
-WORTHWHILE = 1 / 3
-"""Largest share of new nodes for which exact lists are extended: above, a search is as fast."""
+WORTHWHILE = 0.15
+"""Largest share of new nodes for which exact lists are extended: above, a search may be faster."""
 
 AUTO_NODES = 100_000
 """Most nodes of a side that ``knn=auto`` searches exactly (docs/performance.md has the figures)."""
@@ -77,18 +77,18 @@ def near_edges(
     from rrnet_cli.graphs.extension import extend_neighbours
     from rrnet_cli.graphs.knn import nearest_neighbours
 
+    if known is not None and settings.knn == "exact":  # either way the edges are the same
+        num_nodes = len(features[sides[0]])
+        known = known if num_nodes - len(known.nodes) <= WORTHWHILE * num_nodes else None
     edges: dict[EdgeType, EdgeTable] = {}
     quality: dict[str, dict[str, float]] = {}
     for side, k in zip(sides, (settings.k_intra, settings.k_intra_right), strict=True):
         if settings.intra != "knn" or k == 0:
             continue
         matrix, metric = features[side], settings.metric
-        lists = known if side == sides[0] else None
-        if lists is not None and settings.knn == "exact":  # either way the edges are the same
-            lists = lists if len(matrix) - len(lists.nodes) <= WORTHWHILE * len(matrix) else None
-        if lists is not None:
+        if known is not None and side == sides[0]:
             neighbours = extend_neighbours(
-                matrix, k, lists, metric=metric, modality=side, reporter=reporter
+                matrix, k, known, metric=metric, modality=side, reporter=reporter
             )
             if settings.knn == "approx":
                 recall, sample = measure_recall(matrix, neighbours, metric=metric)
