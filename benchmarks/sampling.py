@@ -28,6 +28,7 @@ from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs, RRNet, Shape
 from rrnet_cli.training.objectives import training_loss
 from rrnet_cli.training.sampling import Batch, batches
 
+UNITS = ("inter", "intra", "inter")
 NEIGHBOURS, CANDIDATES, LABELS, WIDTH, STEPS = 10, 10, 100, 128, 15
 
 
@@ -69,10 +70,9 @@ def main() -> None:
     graphs = {}
     for nodes in options.nodes:
         whole, owner = made(nodes)
-        units = ("inter", "intra", "inter")
-        network = RRNet(Shape.of(whole.inputs), units, engine=engines.choose())
+        network = RRNet(Shape.of(whole.inputs), UNITS, engine=engines.choose())
         parts = itertools.chain.from_iterable(
-            batches(whole, owner, options.batch, fanout) for _ in itertools.count()
+            batches(whole, owner, options.batch, fanout, UNITS) for _ in itertools.count()
         )
         # DGL sorts its indices, and kernels are read or compiled, when they are first asked for.
         steps = [measured(parts, network) for _ in range(1 + STEPS)][1:]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import dgl
 import torch
 from torch import Tensor
 
+from rrnet_cli.models.engines.base import SOURCE, TARGET, End
 from rrnet_cli.models.engines.edges import EdgeIndex
 
 
@@ -17,20 +19,28 @@ class Relation:
     """The edges of one canonical type; edge tensors follow the order in which they were given.
 
     Attributes:
-        forward: The edge-type slice, source to destination.
-        source_share: (num_edges, 1) weight of each edge in the mean at its source; None where
-            all edges of a node have the same.
-        target_share: The same at its target.
+        given: A graph of one edge type; or source and target of each edge, (num_edges,) each.
+        sizes: Number of sources and of targets.
+        counted: Of an end (num_edges,) bool, which edges the means there are of; where nothing is
+            said, of all.
     """
 
-    forward: dgl.DGLGraph
-    source_share: Tensor | None = None
-    target_share: Tensor | None = None
+    given: dgl.DGLGraph | tuple[Tensor, Tensor]
+    sizes: tuple[int, int]
+    counted: Mapping[End, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, edges: dgl.DGLGraph) -> Relation:
         """Wrap a graph of one edge type."""
-        return cls(edges)
+        return cls(edges, (int(edges.num_src_nodes()), int(edges.num_dst_nodes())))
+
+    @cached_property
+    def forward(self) -> dgl.DGLGraph:
+        """The edge-type slice, source to destination."""
+        if isinstance(self.given, tuple):
+            sizes = dict(zip((SOURCE, TARGET), self.sizes, strict=True))
+            return dgl.heterograph({(SOURCE, "edge", TARGET): self.given}, sizes)
+        return self.given
 
     @cached_property
     def backward(self) -> dgl.DGLGraph:
@@ -40,18 +50,23 @@ class Relation:
     @cached_property
     def index(self) -> EdgeIndex:
         """The same edges for the fused engine."""
-        src, dst = self.forward.edges(order="eid")
-        return EdgeIndex.of(src, dst, self.forward.num_src_nodes(), self.forward.num_dst_nodes())
+        return EdgeIndex.of(
+            self._listed, self.sizes, (self.counted.get(SOURCE), self.counted.get(TARGET))
+        )
 
     @cached_property
     def _by_target(self) -> tuple[Tensor, Tensor] | None:
         """First edge of each target (and the end), and sources; None where ids have other order."""
+        if isinstance(self.given, tuple):
+            return None
         first, source, ids = self.forward.adj_tensors("csc")
         return (first, source) if bool((ids[1:] > ids[:-1]).all()) else None
 
     @cached_property
     def _listed(self) -> tuple[Tensor, Tensor]:
-        source, target = self.forward.edges(order="eid")
+        if isinstance(self.given, tuple):
+            return self.given
+        source, target = self.given.edges(order="eid")
         return source, target
 
     @property
@@ -98,19 +113,29 @@ class Relation:
             -> (num_edges,) int64 each.
         """
         if device not in self._indices:
-            src, dst = self.forward.edges(order="eid")
+            src, dst = self._listed
             self._indices[device] = src.to(device).long(), dst.to(device).long()
         return self._indices[device]
 
     @property
     def is_weighted(self) -> bool:
-        """Whether some mean is not that of all edges alike."""
-        return self.source_share is not None or self.target_share is not None
+        """Whether some mean is not that of all edges."""
+        return bool(self.counted)
+
+    def share(self, end: End, dtype: torch.dtype) -> Tensor | None:
+        """Share of each edge in the mean at an end, (num_edges, 1); None where all are equal."""
+        if end not in self.counted:
+            return None
+        node, counted = self._listed[end == TARGET], self.counted[end]
+        degree = torch.bincount(node[counted], minlength=self.sizes[end == TARGET])
+        return (counted.to(dtype) / degree.clamp_min(1)[node]).unsqueeze(1)
 
     @property
     def num_edges(self) -> int:
         """Number of edges."""
-        return int(self.forward.num_edges())
+        if isinstance(self.given, tuple):
+            return len(self.given[0])
+        return int(self.given.num_edges())
 
     def gather_add(self, source: Tensor, target: Tensor) -> Tensor:
         """Sum of both endpoints' vectors on every edge.
@@ -126,8 +151,9 @@ class Relation:
         Shapes:
             (num_edges, width) -> (num_targets, width).
         """
-        if self.target_share is not None:
-            return dgl.ops.copy_e_sum(self.forward, edge_feat * self.target_share)
+        share = self.share(TARGET, edge_feat.dtype)
+        if share is not None:
+            return dgl.ops.copy_e_sum(self.forward, edge_feat * share)
         return dgl.ops.copy_e_mean(self.forward, edge_feat)
 
     def mean_to_source(self, edge_feat: Tensor) -> Tensor:
@@ -136,6 +162,7 @@ class Relation:
         Shapes:
             (num_edges, width) -> (num_sources, width).
         """
-        if self.source_share is not None:
-            return dgl.ops.copy_e_sum(self.backward, edge_feat * self.source_share)
+        share = self.share(SOURCE, edge_feat.dtype)
+        if share is not None:
+            return dgl.ops.copy_e_sum(self.backward, edge_feat * share)
         return dgl.ops.copy_e_mean(self.backward, edge_feat)

@@ -28,13 +28,16 @@ class GraphInputs:
             not.
         edge_inputs: For any relation, extra raw attributes (num_edges, extra_width) besides the
             concatenated endpoints; none in the paper.
-        offset: (num_inter_edges,) added to the decoder's logits; zero in the paper.
+        offset: (num_logits,) added to the decoder's logits; zero in the paper.
+        units: Of each unit the part of each relation that it computes: the first of the edges,
+            between the first of the nodes, no more than the unit before. Nothing for all of it.
     """
 
     relations: Mapping[str, Relation]
     node_feat: Mapping[str, Tensor | StoredRows]
     edge_inputs: Mapping[str, Tensor] = field(default_factory=dict)
     offset: Tensor | None = None
+    units: Sequence[Mapping[str, Relation]] = ()
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,9 @@ class RRNet(nn.Module):
         nodes: dict[str, Tensor] = {}
         ends: dict[tuple[str, int], Tensor] = {}
         for side in (LEFT, RIGHT):
-            state, contributed = self.encode_nodes(side, inputs.node_feat[side][:])
+            state, contributed = self.encode_nodes(
+                side, inputs.node_feat[side][:], inputs.relations
+            )
             ends |= contributed
             if state is not None:
                 nodes[side] = state
@@ -144,18 +149,20 @@ class RRNet(nn.Module):
         return nodes, edges
 
     def encode_nodes(
-        self, side: str, feat: Tensor
+        self, side: str, feat: Tensor, relations: Mapping[str, Relation] | None = None
     ) -> tuple[Tensor | None, dict[tuple[str, int], Tensor]]:
         """Eq. (1) on some nodes of a side, and their part in it on edges.
 
         Args:
             side: `left` or `right`.
             feat: (num_nodes, raw width).
+            relations: Between the first of these nodes; None where all have a part in all.
 
         Returns:
             Their latent attributes (num_nodes, hidden), None where no unit reads them; and of each
             relation and end (0 source, 1 target) on this side what its nodes contribute to the
-            first map of the edge encoder, (num_nodes, hidden), the bias with the sources.
+            first map of the edge encoder, (num_nodes, hidden), the bias with the sources; of
+            relations between fewer nodes, as many rows.
         """
         edges = [
             (name, end)
@@ -165,7 +172,14 @@ class RRNet(nn.Module):
         ]
         blocks = [(self.edge_encoder[name].first, end) for name, end in edges]
         own = [encoder for kind, encoder in self.node_encoder.items() if kind == side]
-        mapped = map_together(feat, [*((encoder.first, 0) for encoder in own), *blocks])
+        counts = [
+            len(feat) if relations is None else relations[name].sizes[end] for name, end in edges
+        ]
+        mapped = map_together(
+            feat,
+            [*((encoder.first, 0) for encoder in own), *blocks],
+            [*(len(feat) for _ in own), *counts],
+        )
         state = own[0].head(mapped[0] + own[0].first.bias) if own else None
         contributed = {
             (name, end): part if end else part + self.edge_encoder[name].first.bias
@@ -177,12 +191,14 @@ class RRNet(nn.Module):
         """Logit of every inter-edge; the probability of eq. (2) is its sigmoid.
 
         Shapes:
-            -> (num_inter_edges,), in the order of the inter relation's edges.
+            -> (num_logits,), in the order of the inter relation's edges: all of them, or with
+            `inputs.units` those that the last inter unit computes.
         """
         nodes, edges = self.encode(inputs)
         for number, unit in enumerate(self.units, start=1):
+            relations = inputs.units[number - 1] if inputs.units else inputs.relations
             for name, layer in unit.items():
-                relation = inputs.relations[name]
+                relation = relations[name]
                 if name == INTER:
                     nodes[LEFT], nodes[RIGHT], edges[INTER] = layer(
                         relation,

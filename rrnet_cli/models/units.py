@@ -53,14 +53,21 @@ class IntraUnit(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Update one modality.
 
+        A relation of fewer edges and nodes is that of the first ones: only these are updated, and
+        of the nodes only its targets.
+
         Shapes:
             node_feat (num_nodes, hidden), edge_feat (num_edges, hidden) -> the same two.
         """
-        ends = self.ends(node_feat, node_feat)
+        sources, targets = (node_feat[:size] for size in relation.sizes)
         edge_feat, mean = self.engine.edge_layer(
-            relation, ends, self.edge, edge_feat, means=[TARGET]
+            relation,
+            self.ends(sources, targets),
+            self.edge,
+            edge_feat[: relation.num_edges],
+            means=[TARGET],
         )
-        return self.node(mean[TARGET], node_feat), edge_feat
+        return self.node(mean[TARGET], targets), edge_feat
 
 
 class InterUnit(nn.Module):
@@ -100,13 +107,19 @@ class InterUnit(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Update both modalities and the inter-edges, or the inter-edges alone.
 
+        A relation of fewer edges and nodes is that of the first ones: only these are updated.
+
         Shapes:
             left (num_left, hidden), right (num_right, hidden), edge_feat (num_edges, hidden)
             -> the same three.
         """
-        means = [] if edges_only else [SOURCE, TARGET]
+        left, right = left[: relation.sizes[0]], right[: relation.sizes[1]]
         edge_feat, mean = self.engine.edge_layer(
-            relation, self.ends(left, right), self.edge, edge_feat, means
+            relation,
+            self.ends(left, right),
+            self.edge,
+            edge_feat[: relation.num_edges],
+            means=[] if edges_only else [SOURCE, TARGET],
         )
         if edges_only:
             return left, right, edge_feat

@@ -202,7 +202,7 @@ def _batches(whole: Batch, owner: Tensor, settings: TrainSettings, group: Group)
     """The steps of one epoch, this process's share of each."""
     if settings.batch_size is None:
         return [whole]
-    return batches(whole, owner, settings.batch_size, settings.fanout, group)
+    return batches(whole, owner, settings.batch_size, settings.fanout, settings.units, group)
 
 
 def evaluate(network: Network, problem: Problem) -> dict[str, float]:

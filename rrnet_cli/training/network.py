@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rrnet_cli.models import engines
 from rrnet_cli.models.inference import logits_in_blocks
+from rrnet_cli.models.rows import StoredRows
 from rrnet_cli.models.rrnet import GraphInputs, RRNet, Shape
 from rrnet_cli.training.problem import Problem
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 LARGE = 10_000_000
 """Edges above which a forward pass would hold gigabytes: 64 bytes an edge and state at width 16."""
+LARGE_FEATURES = 100_000_000
+"""Numbers of raw attributes above which those of sampled training are not read all at once."""
 
 
 class Learner(nn.Module):
@@ -61,13 +64,13 @@ class Network(Learner):
     def predict(self, problem: Problem) -> Tensor:
         """Logits (num_inter_edges,) in evaluation mode, all fitted targets shown if context is.
 
-        Where training is sampled, or the graph has more than `LARGE` edges, the states of edges
-        are not held all at once.
+        The states of the edges of a large graph are not held all at once.
         """
         self.eval()
         inputs = self.inputs(problem, problem.shown_at_rest(self.settings), problem.prior)
         edges = sum(relation.num_edges for relation in problem.relations.values())
-        if self.settings.batch_size is not None or edges > LARGE:
+        stored = [feat for feat in inputs.node_feat.values() if isinstance(feat, StoredRows)]
+        if edges > LARGE or sum(feat.shape.numel() for feat in stored) > LARGE_FEATURES:
             return logits_in_blocks(self.rrnet, inputs)
         logits: Tensor = self.rrnet(inputs)
         return logits

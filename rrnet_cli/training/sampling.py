@@ -14,12 +14,13 @@ unbiased mean is as biased as they are curved.
 Nodes that only the last hop reached draw nothing: theirs is the mean of what others drew, and zero
 over intra-edges, which the node that receives them draws. The answer on a seed's edge depends on
 nodes as far away as the stack has units, and on the farthest by their own attributes alone: with
-as many hops as units no such mean is read.
+as many hops as units no such mean is read. What no such answer depends on is not computed
+(`subgraph`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dgl
@@ -31,16 +32,9 @@ from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rows import rows_of
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs
 from rrnet_cli.training.processes import ALONE, Group
+from rrnet_cli.training.subgraph import ENDS, SIDES, Edges, Sample, arranged, read_by, side_of
 
-_SIDES = {LEFT: (LEFT, LEFT), RIGHT: (RIGHT, RIGHT), INTER: (LEFT, RIGHT)}
-"""Side of the sources and of the targets of each relation."""
-_MEANS: tuple[tuple[str, End], ...] = (
-    (LEFT, TARGET),
-    (RIGHT, TARGET),
-    (INTER, TARGET),
-    (INTER, SOURCE),
-)
-"""Each relation and the end whose nodes take a mean over it."""
+_OTHER: Mapping[End, End] = {SOURCE: TARGET, TARGET: SOURCE}
 
 Draw = Callable[[str, End, Tensor, int], Tensor]
 """A relation, the end that draws, its nodes (num_nodes,) and how many edges each draws (-1: all),
@@ -53,10 +47,10 @@ class Batch:
 
     Attributes:
         inputs: Of the network.
-        target: (num_inter_edges,), as `Problem.target`.
-        supervised: (num_inter_edges,) bool.
-        candidates: (num_instances, num_candidates) inter-edges of each instance that may
-            supervise; None for ratings.
+        target: (num_logits,), as `Problem.target`.
+        supervised: (num_logits,) bool.
+        candidates: (num_instances, num_candidates) logits of each instance that may supervise;
+            None for ratings.
     """
 
     inputs: GraphInputs
@@ -65,23 +59,13 @@ class Batch:
     candidates: Tensor | None
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A subgraph.
-
-    Attributes:
-        nodes: Ids in the full graph of the nodes of `left` and `right`, ascending.
-        edges: Ids in the full graph of the edges of each relation, ascending.
-        relations: The same edges between the same nodes, numbered anew in this order.
-    """
-
-    nodes: Mapping[str, Tensor]
-    edges: Mapping[str, Tensor]
-    relations: Mapping[str, Relation]
-
-
 def batches(
-    whole: Batch, owner: Tensor, size: int, fanout: Sequence[int], group: Group = ALONE
+    whole: Batch,
+    owner: Tensor,
+    size: int,
+    fanout: Sequence[int],
+    units: Sequence[str],
+    group: Group = ALONE,
 ) -> Iterator[Batch]:
     """One epoch: all left nodes that supervise, in random order, some at a time.
 
@@ -94,6 +78,7 @@ def batches(
         owner: (num_inter_edges,) left node of each inter-edge.
         size: Seeds a batch, of all processes together.
         fanout: See `sample`.
+        units: See `sample`.
         group: Who shares each batch; what is given is the share of this process, which is empty
             where there are fewer seeds than processes.
     """
@@ -102,80 +87,139 @@ def batches(
     seeds = supervises.nonzero()[:, 0].to(owner.dtype)
     for some in seeds[torch.randperm(len(seeds))].split(size):
         with group.own_stream():
-            part = _around(whole, owner, group.own(some), fanout)
+            part = _around(whole, group.own(some), fanout, units)
         yield part
 
 
-def _around(whole: Batch, owner: Tensor, seeds: Tensor, fanout: Sequence[int]) -> Batch:
+def _around(whole: Batch, seeds: Tensor, fanout: Sequence[int], units: Sequence[str]) -> Batch:
     """The part of the epoch that some seeds supervise."""
     full = whole.inputs
-    part = sample(full.relations, seeds, fanout)
-    inter = part.edges[INTER]
-    sown = among(seeds, part.nodes[LEFT])[part.relations[INTER].forward.edges(order="eid")[0]]
+    part = sample(full.relations, seeds, fanout, units)
+    asked = part.edges[INTER][: part.num_asked]
     rows = None if whole.candidates is None else whole.candidates[seeds]
     return Batch(
         GraphInputs(
             part.relations,
             {side: rows_of(full.node_feat[side], ids) for side, ids in part.nodes.items()},
             {name: rows_of(value, part.edges[name]) for name, value in full.edge_inputs.items()},
-            None if full.offset is None else full.offset[inter],
+            None if full.offset is None else full.offset[asked],
+            part.units,
         ),
-        whole.target[inter],
-        whole.supervised[inter] & sown,
-        None if rows is None else torch.searchsorted(inter, rows),
+        whole.target[asked],
+        whole.supervised[asked],
+        None if rows is None else torch.searchsorted(asked, rows),
     )
 
 
-def sample(relations: Mapping[str, Relation], seeds: Tensor, fanout: Sequence[int]) -> Sample:
+def sample(
+    relations: Mapping[str, Relation], seeds: Tensor, fanout: Sequence[int], units: Sequence[str]
+) -> Sample:
     """The subgraph around some left nodes; see the module for what it estimates.
 
     Args:
         relations: Of the full graph, as `GraphInputs.relations`.
         seeds: (num_seeds,) left nodes.
         fanout: Edges that a node draws of each relation, for each hop; -1 for all.
+        units: The stack, as `RRNet` takes it: what none of them reads is not drawn.
     """
     return surroundings(
         lambda name, end, nodes, count: _draw(relations[name].forward, nodes, end, count),
         tuple(relations),
+        dict(zip((LEFT, RIGHT), relations[INTER].sizes, strict=True)),
         seeds,
         fanout,
+        units,
     )
 
 
 def surroundings(
-    draw: Draw, relations: Sequence[str], seeds: Tensor, fanout: Sequence[int]
+    draw: Draw,
+    relations: Collection[str],
+    sizes: Mapping[str, int],
+    seeds: Tensor,
+    fanout: Sequence[int],
+    units: Sequence[str],
 ) -> Sample:
     """`sample`, wherever the edges are.
 
     Args:
         draw: Gives the edges that some nodes draw.
         relations: Which there are.
+        sizes: Number of nodes of `left` and of `right` in the full graph.
         seeds: (num_seeds,) left nodes.
         fanout: As in `sample`.
+        units: As in `sample`.
     """
-    reached = {LEFT: seeds.unique(), RIGHT: seeds.new_empty(0)}
-    new = dict(reached)
-    drawn = {means: [seeds.new_empty(3, 0)] for means in _MEANS if means[0] in relations}
+    reached = {side: _Reached(size) for side, size in sizes.items()}
+    new = {LEFT: reached[LEFT].add(seeds), RIGHT: seeds.new_empty(0)}
+    read = {INTER}.union(*(read_by(unit, relations) for unit in units))
+    names = [name for name in ENDS if name in relations]
+    drawn = {name: {end: [seeds.new_empty(3, 0)] for end in ENDS[name]} for name in names}
+    num_asked = 0
     for hop, size in enumerate(fanout):
-        found = {side: [ids] for side, ids in reached.items()}
-        for name, end in drawn:
-            side, other = _SIDES[name] if end == SOURCE else reversed(_SIDES[name])
-            if len(new[side]):
-                count = -1 if hop == 0 and name == INTER else size
-                chosen = draw(name, end, new[side], count)
-                drawn[name, end].append(chosen)
+        found = {side: [seeds.new_empty(0)] for side in reached}
+        for name in names:
+            for end in ENDS[name]:
+                asks, other = side_of(name, end), side_of(name, _OTHER[end])
+                if name not in read or not len(new[asks]):
+                    continue
+                of_seeds = hop == 0 and name == INTER
+                chosen = draw(name, end, new[asks], -1 if of_seeds else size)
+                if of_seeds:
+                    chosen = chosen[:, chosen[0].argsort()]
+                    num_asked = chosen.shape[1]
+                drawn[name][end].append(chosen)
                 found[other].append(chosen[2 if end == SOURCE else 1])
-        for side, before in reached.items():
-            reached[side] = torch.cat(found[side]).unique()
-            new[side] = reached[side][~among(before, reached[side])]
-    own = {means: torch.cat(some, dim=1) for means, some in drawn.items()}
-    edges, parts = {}, {}
-    for name in relations:
-        ends = [end for end in (SOURCE, TARGET) if (name, end) in own]
-        distinct, drew = _distinct([own[name, end] for end in ends])
-        edges[name] = distinct[0]
-        parts[name] = _part(name, distinct, reached, dict(zip(ends, drew, strict=True)))
-    return Sample(reached, edges, parts)
+        new = {side: nodes.add(torch.cat(found[side])) for side, nodes in reached.items()}
+    # Sources' are first, and the seeds' the first of them.
+    edges = {name: _edges(name, ends, reached) for name, ends in drawn.items()}
+    nodes = {side: some.ids for side, some in reached.items()}
+    return arranged(nodes, edges, num_asked, units)
+
+
+def _edges(
+    name: str, drawn: Mapping[End, Sequence[Tensor]], reached: Mapping[str, _Reached]
+) -> Edges:
+    """All edges of a relation that its ends drew, (3, num_drawn) each time."""
+    ids, source, target = torch.cat([some for each in drawn.values() for some in each], dim=1)
+    counts = [sum(some.shape[1] for some in each) for each in drawn.values()]
+    by = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    left, right = (reached[side] for side in SIDES[name])
+    return Edges(
+        ids, (left.number(source), right.number(target)), {e: by == i for i, e in enumerate(drawn)}
+    )
+
+
+class _Reached:
+    """The nodes of a side that a sample has reached, numbered in the order of their arrival.
+
+    The table of numbers has a place for every node of the full graph and is never cleared: a number
+    counts where the node of that number is the one that asks (Briggs and Torczon, "An efficient
+    representation for sparse sets", 1993). So nothing here takes time that grows with the graph.
+
+    Attributes:
+        ids: (num_reached,) in the full graph.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.ids = torch.empty(0, dtype=torch.int64)
+        self._number = torch.empty(size, dtype=torch.int32)
+
+    def add(self, found: Tensor) -> Tensor:
+        """Reach some nodes, (num_found,), and give those that are new, once each and ascending."""
+        if len(self.ids):
+            number = self.number(found).clamp(0, len(self.ids) - 1)
+            found = found[self.ids[number] != found]
+        new = found.unique()
+        self._number[new] = torch.arange(
+            len(self.ids), len(self.ids) + len(new), dtype=self._number.dtype
+        )
+        self.ids = torch.cat([self.ids, new])
+        return new
+
+    def number(self, nodes: Tensor) -> Tensor:
+        """Numbers of nodes that were reached, anything of others: (num_nodes,) int64."""
+        return self._number.index_select(0, nodes).long()
 
 
 def _draw(graph: dgl.DGLGraph, nodes: Tensor, end: End, count: int) -> Tensor:
@@ -196,71 +240,3 @@ def _draw(graph: dgl.DGLGraph, nodes: Tensor, end: End, count: int) -> Tensor:
     finally:
         dgl.utils.set_num_threads(threads)
     return torch.stack([drawn.edata[dgl.EID], *drawn.edges(order="eid")])
-
-
-def among(some: Tensor, ids: Tensor) -> Tensor:
-    """Which of `ids`, ascending, are in `some`, all of which are in `ids`: (num_ids,) bool."""
-    result = torch.zeros(len(ids), dtype=torch.bool)
-    result[torch.searchsorted(ids, some)] = True
-    return result
-
-
-def _distinct(drawn: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    """What was drawn for one end or both: each edge once, ascending, and for which.
-
-    Shapes:
-        (3, num_drawn) each, edges, sources and targets -> (3, num_edges), (num_edges,) bool each.
-    """
-    joined = torch.cat(list(drawn), dim=1)
-    ids, place = joined[0].unique(return_inverse=True)
-    result = joined.new_empty(3, len(ids))
-    result[:, place] = joined
-    drew = []
-    for part in place.split([each.shape[1] for each in drawn]):
-        drew.append(torch.zeros(len(ids), dtype=torch.bool))
-        drew[-1][part] = True
-    return result, drew
-
-
-def _part(
-    name: str, edges: Tensor, nodes: Mapping[str, Tensor], drew: Mapping[End, Tensor]
-) -> Relation:
-    """Some edges of a relation between the nodes reached, each with its shares in the means.
-
-    Args:
-        name: The relation.
-        edges: (3, num_edges), edges, sources and targets in the full graph.
-        nodes: Those reached, by side.
-        drew: Of each end that takes a mean (num_edges,) bool, whether it drew the edge.
-    """
-    sides = _SIDES[name]
-    local = [
-        torch.searchsorted(nodes[side], ids.contiguous())
-        for side, ids in zip(sides, edges[1:], strict=True)
-    ]
-    graph = dgl.heterograph(
-        {(sides[0], name, sides[1]): tuple(local)}, {side: len(nodes[side]) for side in sides}
-    )
-    source, target = (
-        _share(ids, drew[end]) if end in drew else None
-        for end, ids in zip((SOURCE, TARGET), local, strict=True)
-    )
-    return Relation(graph, source, target)
-
-
-def _share(node: Tensor, own: Tensor) -> Tensor | None:
-    """Share of each edge in the mean at one of its ends; None where all of a node's are equal.
-
-    Args:
-        node: (num_edges,) that end.
-        own: (num_edges,) bool, whether it drew the edge.
-
-    Returns:
-        (num_edges, 1); 0 for an edge that only the other end drew, unless this one drew none.
-    """
-    size = int(node.max()) + 1 if len(node) else 0
-    drew = torch.bincount(node[own], minlength=size) > 0
-    counted = own | ~drew[node]
-    if counted.all():
-        return None
-    return (counted / torch.bincount(node[counted], minlength=size)[node]).unsqueeze(1)

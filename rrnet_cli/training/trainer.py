@@ -17,7 +17,7 @@ from rrnet_cli.training.dgl_names import adam_state
 from rrnet_cli.training.loop import make_optimizer, step
 from rrnet_cli.training.network import Learner, build, engine_of
 from rrnet_cli.training.processes import Group
-from rrnet_cli.training.sampling import Batch, among, surroundings
+from rrnet_cli.training.sampling import Batch, surroundings
 from rrnet_cli.training.served import Neighbours
 
 if TYPE_CHECKING:
@@ -148,24 +148,29 @@ class Trainer(Learner):
 
     def _batch(self, seeds: Tensor) -> Batch:
         """What surrounds some left nodes, pulled from the servers."""
-        part = surroundings(self.neighbours.draw, self.names, seeds, self.settings.fanout)
-        relation = part.relations[INTER].forward
-        owner = relation.edges(order="eid")[0]
+        part = surroundings(
+            self.neighbours.draw,
+            self.names,
+            {side: self.graph.num_nodes(kind) for side, kind in self.plan.sides.items()},
+            seeds,
+            self.settings.fanout,
+            self.settings.units,
+        )
         columns = self.columns[part.edges[INTER]]
+        asked = columns[: part.num_asked]
         extra = self.plan.shape.extra.get(INTER, 0)
-        of_seeds = among(seeds, part.nodes[LEFT])[owner]
-        places = of_seeds.nonzero().squeeze(1)
         candidates = None
         if not self.plan.is_rating and len(seeds):
-            by_seed = owner[places].argsort(stable=True)
-            candidates = places[by_seed].view(len(seeds), -1)
+            owner = part.relations[INTER].sources[: part.num_asked]
+            candidates = owner.argsort(stable=True).view(len(seeds), -1)
         inputs = GraphInputs(
             part.relations,
             {side: self._pull(side, ids) for side, ids in part.nodes.items()},
             {INTER: columns[:, :extra].contiguous()} if extra else {},
-            columns[:, extra] if self.plan.has_offset else None,
+            asked[:, extra] if self.plan.has_offset else None,
+            part.units,
         )
-        return Batch(inputs, columns[:, -2], (columns[:, -1] > 0) & of_seeds, candidates)
+        return Batch(inputs, asked[:, -2], asked[:, -1] > 0, candidates)
 
     def _pull(self, side: str, ids: Tensor) -> Tensor:
         source = self.attributes[side]

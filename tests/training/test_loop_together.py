@@ -61,7 +61,8 @@ def first_gradients(case: str, group: Group) -> list[Any]:
     )
     found = []
     size = min(11, len(problem.owner[drawn.supervised].unique()) // 2)
-    for batch in batches(whole, problem.owner, size, (-1, -1), group):
+    parts = batches(whole, problem.owner, size, (-1, -1), network.settings.units, group)
+    for batch in parts:
         network.zero_grad()
         value = loop.gradients(network, batch, group)
         found.append([value, [each.grad for each in network.parameters()]])

@@ -37,19 +37,14 @@ class DGLEngine(Keeper):
         """See `Engine`."""
         total = relation.gather_add(*ends) + mlp.first.block(mlp.last, edge_feat.to(ends[0].dtype))
         edge_feat = mlp.head(total)
-        return self.keep(edge_feat), take_means(relation, edge_feat, means)
+        return self.keep(edge_feat), {
+            end: relation.mean_to_target(edge_feat)
+            if end == TARGET
+            else relation.mean_to_source(edge_feat)
+            for end in means
+        }
 
     def decode(self, mlp: MLP, edge_feat: Tensor) -> Tensor:
         """See `Engine`."""
         logits: Tensor = mlp(edge_feat.to(mlp.first.weight.dtype))
         return logits.squeeze(1)
-
-
-def take_means(relation: Relation, edge_feat: Tensor, means: Sequence[End]) -> Mapping[End, Tensor]:
-    """Means of edge attributes (num_edges, hidden) at the ends that are asked for."""
-    return {
-        end: relation.mean_to_target(edge_feat)
-        if end == TARGET
-        else relation.mean_to_source(edge_feat)
-        for end in means
-    }

@@ -25,38 +25,62 @@ class EdgeIndex:
         grid: The periods in which source and target of a complete bipartite graph count up, the
             edges in either order; (0, 0) else. See `blocks.number_ends`.
         num_edges: Number of edges.
-        inverse: 1 / degree of each source and of each target, float64; 0 for an isolated one.
+        sizes: Number of sources and of targets.
+        into: Of each end, the row of the sums that each edge goes into, int32, where that is not
+            its node: the row after the last node for what has no part in its mean.
+        inverse: 1 / number of edges in the mean at each source and at each target, float64, with
+            that further row where there is one; 0 where there are none, and there.
         ascending: Whether the edges are in the order of their sources, of their targets.
     """
 
     ends: tuple[Array, Array]
     grid: tuple[int, int]
     num_edges: int
+    sizes: tuple[int, int]
+    into: tuple[Array, Array]
     inverse: tuple[Tensor, Tensor]
     ascending: tuple[bool, bool]
 
     @classmethod
-    def of(cls, src: Tensor, dst: Tensor, num_sources: int, num_targets: int) -> EdgeIndex:
-        """Look at the edges once: (num_edges,) each, in the order of the edges' attributes."""
-        sources, targets = src.numpy().astype(np.int32), dst.numpy().astype(np.int32)
-        grid = _grid(sources, targets, num_sources, num_targets)
-        none = np.empty(0, np.int32)
-        return cls(
-            ends=(none, none) if any(grid) else (sources, targets),
-            grid=grid,
-            num_edges=len(sources),
-            inverse=(_inverse_degree(sources, num_sources), _inverse_degree(targets, num_targets)),
-            ascending=(_is_ascending(sources), _is_ascending(targets)),
-        )
+    def of(
+        cls,
+        ends: tuple[Tensor, Tensor],
+        sizes: tuple[int, int],
+        counted: tuple[Tensor | None, Tensor | None] = (None, None),
+    ) -> EdgeIndex:
+        """Look at the edges once.
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Number of sources and of targets."""
-        return len(self.inverse[0]), len(self.inverse[1])
+        Args:
+            ends: Sources and targets (num_edges,), in the order of the edges' attributes.
+            sizes: Number of sources and of targets.
+            counted: Of each end (num_edges,) bool, which edges the means there are of; None: all.
+        """
+        source, target = (end.numpy().astype(np.int32) for end in ends)
+        grid = _grid(source, target, *sizes)
+        none = np.empty(0, np.int32)
+        into, inverse = [none, none], []
+        for side, (end, size, own) in enumerate(zip((source, target), sizes, counted, strict=True)):
+            if own is not None:
+                into[side] = np.where(own.numpy(), end, np.int32(size))
+                size += 1
+            inverse.append(_inverse_degree(end if own is None else into[side], size))
+            if own is not None:
+                inverse[side][-1] = 0.0
+        return cls(
+            ends=(none, none) if any(grid) else (source, target),
+            grid=grid,
+            num_edges=len(source),
+            sizes=sizes,
+            into=(into[0], into[1]),
+            inverse=(inverse[0], inverse[1]),
+            ascending=(_is_ascending(source), _is_ascending(target)),
+        )
 
     @property
     def owned(self) -> int | None:
         """The end, 0 or 1, each of whose nodes belongs to one part; the larger one if both do."""
+        if len(self.into[0]) or len(self.into[1]):
+            return None  # all parts have edges that go into the further row
         sides = [side for side in (0, 1) if self.ascending[side]]
         return max(sides, key=lambda side: self.sizes[side]) if sides else None
 

@@ -46,7 +46,7 @@ class _Call:
             self.rows(value) for value in (weight_x.T, None if head is None else head.T, bias[None])
         ]
         layer = (self.rows(source), self.rows(target), self.rows(x), *self.weights)
-        self.common = ((*form.index.ends, form.index.grid), layer)
+        self.common = ((*form.index.ends, form.index.grid, form.index.into), layer)
 
     def rows(self, value: Tensor | None) -> Array:
         """The tensor's own memory where it is contiguous; no rows for None."""
@@ -54,12 +54,10 @@ class _Call:
             return torch.empty(0, self.width, dtype=self.dtype).numpy()
         return _rows(value)
 
-    def node_sums(self, side: int) -> Tensor:
-        """Zeros (1, num_nodes, hidden), or one such for each part where parts share nodes."""
+    def node_sums(self, num_rows: int, side: int) -> Tensor:
+        """Zeros (1, num_rows, hidden), or one such for each part where parts share nodes."""
         shared = len(self.parts) > 1 and side != self.index.owned
-        return torch.zeros(
-            len(self.parts) if shared else 1, self.index.sizes[side], self.width, dtype=self.dtype
-        )
+        return torch.zeros(len(self.parts) if shared else 1, num_rows, self.width, dtype=self.dtype)
 
     def weight_sums(self) -> list[Tensor]:
         """Zeros (num_parts, *shape of the weight): sums over all edges are in float64."""
@@ -68,8 +66,21 @@ class _Call:
             for value in self.weights
         ]
 
-    def inverse(self, side: int) -> Tensor:
-        """(num_nodes, 1): what makes a mean of a sum."""
+    def means(self, sums: Tensor, side: int) -> Tensor:
+        """Of the sums of each part, (num_nodes, hidden)."""
+        rows = self.index.sizes[side]
+        return _joined(sums)[:rows] * self._inverse(side)[:rows]
+
+    def of_sums(self, grad: Tensor | None, side: int) -> Array:
+        """The gradient of the sums from that of the means; no rows for None."""
+        if grad is None:
+            return self.rows(None)
+        inverse = self._inverse(side)
+        result = inverse.new_zeros(len(inverse), self.width)
+        torch.mul(grad, inverse[: len(grad)], out=result[: len(grad)])
+        return self.rows(result)
+
+    def _inverse(self, side: int) -> Tensor:
         return self.index.inverse[side].to(self.dtype)[:, None]
 
     def run(self, kernel: Callable[..., None], rest: Callable[[int], tuple[Any, ...]]) -> None:
@@ -107,7 +118,7 @@ class EdgeLayer(Function):
         call = _Call(form, tensors)
         out = torch.empty(form.index.num_edges, call.width, dtype=form.storage or call.dtype)
         sums = [
-            call.node_sums(side) if end in form.means else None
+            call.node_sums(len(form.index.inverse[side]), side) if end in form.means else None
             for side, end in enumerate((SOURCE, TARGET))
         ]
         none = call.rows(None)
@@ -119,8 +130,7 @@ class EdgeLayer(Function):
             ),
         )
         means = [
-            None if value is None else _joined(value) * call.inverse(side)
-            for side, value in enumerate(sums)
+            None if value is None else call.means(value, side) for side, value in enumerate(sums)
         ]
         return out, *means
 
@@ -130,15 +140,13 @@ class EdgeLayer(Function):
         """The gradients of all of `forward`'s arguments."""
         tensors = ctx.saved_tensors
         call = _Call(ctx.form, tensors)
-        of_sums = [
-            call.rows(None if grad is None else grad * call.inverse(side))
-            for side, grad in enumerate(grad_means)
-        ]
+        of_sums = [call.of_sums(grad, side) for side, grad in enumerate(grad_means)]
         given = (
             (call.rows(grad_out), tuple(of_sums)),
             (call.rows(tensors[3]), call.rows(tensors[4])),
         )
-        node_sums, weight_sums = [call.node_sums(side) for side in range(2)], call.weight_sums()
+        node_sums = [call.node_sums(size, side) for side, size in enumerate(call.index.sizes)]
+        weight_sums = call.weight_sums()
         grad_x = _like(tensors[2]) if ctx.needs_input_grad[3] else None
         call.run(
             kernels.edge_backward,

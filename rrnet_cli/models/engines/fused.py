@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rrnet_cli.models.engines.base import SOURCE, TARGET, End, Endpoints, Engine, Keeper
-from rrnet_cli.models.engines.dgl_ops import DGLEngine, take_means
+from rrnet_cli.models.engines.dgl_ops import DGLEngine
 from rrnet_cli.models.engines.functions import Decoder, EdgeLayer, Form
 from rrnet_cli.models.engines.reference import ReferenceEngine
 
@@ -51,12 +51,8 @@ class FusedEngine(Keeper):
         """See `Engine`."""
         if not self._knows(mlp, edge_feat):
             return self._plain(edge_feat).edge_layer(relation, ends, mlp, edge_feat, means)
-        # The kernels weigh all edges of a node alike, and means are of what is not rounded yet.
-        apart = relation.is_weighted and bool(means)
-        form = Form(relation.index, () if apart else tuple(means), None if apart else self.storage)
+        form = Form(relation.index, tuple(means), self.storage)
         out, sent, received = _edge_layer(form, *ends, edge_feat, *_parameters(mlp, mlp.last))
-        if apart:
-            return self.keep(out), take_means(relation, out, means)
         return out, {end: {SOURCE: sent, TARGET: received}[end] for end in means}
 
     def decode(self, mlp: MLP, edge_feat: Tensor) -> Tensor:

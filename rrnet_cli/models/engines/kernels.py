@@ -46,13 +46,20 @@ def _block(part: Any, start: int) -> Any:
 @njit(nogil=True)
 def _ahead(lanes: Any, graph: Any, layer: Any, at: Any, ends: Any) -> None:
     """Number the ends of a block that is to come, and have its rows fetched meanwhile."""
-    src, dst, grid = graph
+    src, dst, grid, _ = graph
     source, target = layer[:2]
     start, count = at
     number_ends(src, dst, grid, start, count, ends)
     if grid[0] == 0:  # the processor foresees a grid's rows by itself
         prefetch_ids(lanes, source, ends[0], count)
         prefetch_ids(lanes, target, ends[1], count)
+
+
+@njit(nogil=True)
+def _rows_of_sums(graph: Any, end: int, ends: Any, at: Any) -> Any:
+    """The rows of the sums at an end that a block's edges go into."""
+    into, (start, count) = graph[3][end], at
+    return ends[end] if into.shape[0] == 0 else into[start : start + count]
 
 
 @njit(nogil=True)
@@ -82,12 +89,13 @@ def edge_forward(lanes: Any, part: Any, graph: Any, layer: Any, out: Any, sums: 
     Args:
         lanes: Width hidden.
         part: First and last edge (exclusive).
-        graph: `src`, `dst` (num_edges,) int32, `grid` of `number_ends`.
+        graph: `src`, `dst` (num_edges,) int32, `grid` of `number_ends`, and of each end the rows of
+            its sums that edges go into, (num_edges,) int32, or nothing where these are its nodes.
         layer: `source` (num_sources, hidden), `target` (num_targets, hidden), `x` (num_edges,
             width of x), `weight_x`, `head_in`, `bias` (1, hidden). What has a row for each edge may
             be bfloat16, given as uint16.
         out: (num_edges, hidden), written.
-        sums: By source (num_sources, hidden) and by target (num_targets, hidden), added to.
+        sums: By source and by target (num_rows, hidden), added to.
     """
     bias = layer[5]
     hidden, result, room = (
@@ -106,23 +114,26 @@ def edge_forward(lanes: Any, part: Any, graph: Any, layer: Any, out: Any, sums: 
         stream_rows(lanes, result, count, out, start)
         for end in range(2):
             if sums[end].shape[0] > 0:
-                scatter_add(lanes, result, ends[end], count, sums[end])
+                rows = _rows_of_sums(graph, end, ends, (start, count))
+                scatter_add(lanes, result, rows, count, sums[end])
     streamed()
 
 
 @njit(nogil=True)
-def _incoming(lanes: Any, ends: Any, at: Any, grads: Any, out: Any) -> None:
+def _incoming(lanes: Any, graph: Any, ends: Any, at: Any, grads: Any, out: Any) -> None:
     """Gradient of each edge's result: its own and that of the sums it went into."""
     grad_out, grad_sums = grads
     start, count = at
     zero = fill(0.0, load(lanes, out, 0))
+    sent, received = _rows_of_sums(graph, 0, ends, at), _rows_of_sums(graph, 1, ends, at)
     for b in range(count):
         row = zero
         if grad_out.shape[0] > 0:
             row = row + load(lanes, grad_out, start + b)
-        for end in range(2):
-            if grad_sums[end].shape[0] > 0:
-                row = row + load(lanes, grad_sums[end], ends[end, b])
+        if grad_sums[0].shape[0] > 0:
+            row = row + load(lanes, grad_sums[0], sent[b])
+        if grad_sums[1].shape[0] > 0:
+            row = row + load(lanes, grad_sums[1], received[b])
         store(out, b, row)
 
 
@@ -181,7 +192,7 @@ def edge_backward(
                 prefetch_ids(lanes, node_sums[end], ahead[end], coming[1])
         x = rows_of(lanes, layer[2], start, count, room)
         _hidden(lanes, ends, layer, x, count, hidden)
-        _incoming(lanes, ends, at, grads, grad)
+        _incoming(lanes, graph, ends, at, grads, grad)
         outer_add(lanes, hidden, grad, count, weight_sums[1])
         column_sum(lanes, grad, count, weight_sums[2])
         _through_relu(lanes, hidden, grad, count, transposed[1], work)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from rrnet_cli.models.engines.base import TARGET, End, Endpoints, Keeper
+from rrnet_cli.models.engines.base import SOURCE, TARGET, End, Endpoints, Keeper
 
 if TYPE_CHECKING:
     from rrnet_cli.models.layers import MLP
@@ -45,9 +45,9 @@ class ReferenceEngine(Keeper):
         src, dst = relation.index_on(edge_feat.device)
         source, target = ends
         return self.keep(edge_feat), {
-            end: mean(edge_feat, dst, len(target), relation.target_share)
+            end: mean(edge_feat, dst, len(target), relation.share(TARGET, edge_feat.dtype))
             if end == TARGET
-            else mean(edge_feat, src, len(source), relation.source_share)
+            else mean(edge_feat, src, len(source), relation.share(SOURCE, edge_feat.dtype))
             for end in means
         }
 
@@ -78,6 +78,6 @@ def mean(edge_feat: Tensor, ends: Tensor, num_nodes: int, share: Tensor | None) 
     """
     total = edge_feat.new_zeros(num_nodes, edge_feat.shape[1])
     if share is not None:
-        return total.index_add(0, ends, edge_feat * share.to(edge_feat))
+        return total.index_add(0, ends, edge_feat * share.to(edge_feat.device))
     degree = torch.bincount(ends, minlength=num_nodes).clamp_min(1)
     return total.index_add(0, ends, edge_feat) / degree.unsqueeze(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dgl
 import torch
 
+from rrnet_cli.models.engines.base import SOURCE, TARGET
 from rrnet_cli.models.relation import Relation
 
 Lists = tuple[list[int], list[int]]
@@ -38,11 +39,19 @@ def complete(num_sources: int, num_targets: int, by_source: bool) -> Relation:
     return relation(src.tolist(), dst.tolist(), num_sources, num_targets)
 
 
-def unequal() -> Relation:
-    """Edges with weights in the means at their sources, some of them nothing."""
-    plain = some("target")
-    share = torch.rand(plain.num_edges, 1, generator=torch.Generator().manual_seed(1)) - 0.3
-    return Relation(plain.forward, share.clamp_min(0.0))
+def partial(order: str = "target") -> Relation:
+    """Not all edges are in the means: at some nodes of both ends only a few, at some none."""
+    plain = some(order)
+    ends = plain.forward.edges(order="eid")
+    draw = torch.Generator().manual_seed(1)
+    own = [torch.rand(plain.num_edges, generator=draw) < 0.6 for _ in ends]
+    counted = [which & (end != 0) for which, end in zip(own, ends, strict=True)]
+    return Relation(ends, plain.sizes, {SOURCE: counted[0], TARGET: counted[1]})
+
+
+def partial_at_targets() -> Relation:
+    both = partial()
+    return Relation(both.given, both.sizes, {TARGET: both.counted[TARGET]})
 
 
 RELATIONS = {
@@ -55,5 +64,7 @@ RELATIONS = {
     "complete by target": lambda: complete(19, 13, False),
     "one target": lambda: complete(140, 1, True),
     "one source": lambda: complete(1, 140, False),
-    "of unequal shares": unequal,
+    "some in the means": partial,
+    "some in the means, in no order": lambda: partial("none"),
+    "some in the means at targets": partial_at_targets,
 }

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rrnet_cli.models.engines import blocks, edges
+from rrnet_cli.models.engines.base import SOURCE, TARGET
 from rrnet_cli.models.engines.edges import EdgeIndex
 from rrnet_cli.models.relation import Relation
 
@@ -28,12 +29,15 @@ def test_an_index_names_the_ends_and_degrees_of_its_relation(kind: str) -> None:
     src, dst = example.forward.edges(order="eid")
     found = ends_of(example.index)
     assert found[0].tolist() == src.tolist() and found[1].tolist() == dst.tolist()
-    for inverse, degree in zip(
-        example.index.inverse,
-        (example.forward.out_degrees(), example.forward.in_degrees()),
-        strict=True,
-    ):
-        assert inverse.tolist() == [1 / d if d else 0.0 for d in degree.tolist()]
+    for side, (end, nodes) in enumerate(zip((SOURCE, TARGET), (src, dst), strict=True)):
+        counted = example.counted.get(end, torch.ones(len(nodes), dtype=torch.bool))
+        size = example.sizes[side]
+        degree = [nodes[counted].tolist().count(node) for node in range(size)]
+        further = [0.0] * (end in example.counted)
+        inverse = [1 / d if d else 0.0 for d in degree] + further
+        assert example.index.inverse[side].tolist() == inverse
+        rows = torch.where(counted, nodes, size).tolist() if further else []
+        assert example.index.into[side].tolist() == rows
 
 
 def test_a_complete_graph_needs_no_index_and_one_that_lacks_an_edge_does() -> None:

@@ -236,8 +236,8 @@ def test_a_network_on_any_device_is_the_reference_in_double_precision(
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_a_mean_by_shares_on_any_device(device: str) -> None:
-    layer = Layer(RELATIONS["of unequal shares"](), 5, torch.float64)
+def test_a_mean_of_some_edges_on_any_device(device: str) -> None:
+    layer = Layer(RELATIONS["some in the means"](), 5, torch.float64)
     expected = layer.run(DGL)
     layer.mlp.to(device)
     layer.values = [value.detach().to(device) for value in layer.values]
