@@ -32,7 +32,16 @@ from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rows import rows_of
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs
 from rrnet_cli.training.processes import ALONE, Group
-from rrnet_cli.training.subgraph import ENDS, SIDES, Edges, Sample, arranged, read_by, side_of
+from rrnet_cli.training.subgraph import (
+    ENDS,
+    SIDES,
+    Edges,
+    Sample,
+    arranged,
+    last_reader,
+    read_until,
+    side_of,
+)
 
 _OTHER: Mapping[End, End] = {SOURCE: TARGET, TARGET: SOURCE}
 
@@ -120,7 +129,7 @@ def sample(
         relations: Of the full graph, as `GraphInputs.relations`.
         seeds: (num_seeds,) left nodes.
         fanout: Edges that a node draws of each relation, for each hop; -1 for all.
-        units: The stack, as `RRNet` takes it: what none of them reads is not drawn.
+        units: The stack, as `RRNet` takes it: what no unit reads is not drawn.
     """
     return surroundings(
         lambda name, end, nodes, count: _draw(relations[name].forward, nodes, end, count),
@@ -152,7 +161,7 @@ def surroundings(
     """
     reached = {side: _Reached(size) for side, size in sizes.items()}
     new = {LEFT: reached[LEFT].add(seeds), RIGHT: seeds.new_empty(0)}
-    read = {INTER}.union(*(read_by(unit, relations) for unit in units))
+    reads = read_until(units, relations)
     names = [name for name in ENDS if name in relations]
     drawn = {name: {end: [seeds.new_empty(3, 0)] for end in ENDS[name]} for name in names}
     num_asked = 0
@@ -161,9 +170,10 @@ def surroundings(
         for name in names:
             for end in ENDS[name]:
                 asks, other = side_of(name, end), side_of(name, _OTHER[end])
-                if name not in read or not len(new[asks]):
-                    continue
                 of_seeds = hop == 0 and name == INTER
+                until = reads[hop][asks] if hop < len(reads) else 0
+                if not len(new[asks]) or not (of_seeds or last_reader(units, name, until)):
+                    continue
                 chosen = draw(name, end, new[asks], -1 if of_seeds else size)
                 if of_seeds:
                     chosen = chosen[:, chosen[0].argsort()]
@@ -210,7 +220,7 @@ class _Reached:
         if len(self.ids):
             number = self.number(found).clamp(0, len(self.ids) - 1)
             found = found[self.ids[number] != found]
-        new = found.unique()
+        new: Tensor = found.unique()
         self._number[new] = torch.arange(
             len(self.ids), len(self.ids) + len(new), dtype=self._number.dtype
         )

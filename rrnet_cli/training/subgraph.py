@@ -10,7 +10,7 @@ next. Logits and gradients are those of all units on all of the sample, but for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -79,6 +79,39 @@ def side_of(name: str, end: End) -> str:
 def read_by(unit: str, relations: Iterable[str]) -> tuple[str, ...]:
     """The relations that a unit reads, of those there are."""
     return tuple(name for name in relations if (name == INTER) == (unit == "inter"))
+
+
+def last_reader(units: Sequence[str], name: str, until: int) -> int:
+    """The last unit up to `until` (from 1 on) that reads a relation; 0 if there is none."""
+    return max((n for n in range(1, until + 1) if name in read_by(units[n - 1], [name])), default=0)
+
+
+def read_until(units: Sequence[str], relations: Collection[str]) -> list[dict[str, int]]:
+    """After which unit the nodes that a hop reaches are read at the latest, -1 never.
+
+    A node that draws edges of a relation draws for the last unit before that reads it, and the
+    other ends are read by that unit, as they were before it. What later hops reach again may be
+    read later on that way, so a hop's nodes are read as late as those of any hop after it.
+
+    Returns:
+        Of the seeds, of what the first hop reaches, and so on: the unit for `left` and `right`.
+        What further hops reach is not read.
+    """
+    last = last_reader(units, INTER, len(units))
+    hops = [{LEFT: last - 1, RIGHT: _NEVER}]
+    reached = {LEFT: _NEVER, RIGHT: last - 1}  # by the seeds' own edges, besides what follows
+    while max(hops[-1].values()) > 0 or max(reached.values()) > 0:
+        for name in relations:
+            for end in ENDS[name]:
+                unit = last_reader(units, name, hops[-1][side_of(name, end)])
+                other = SIDES[name][end != TARGET]
+                reached[other] = max(reached[other], unit - 1)
+        hops.append(reached)
+        reached = {LEFT: _NEVER, RIGHT: _NEVER}
+    for before, after in zip(hops[-2::-1], hops[::-1], strict=False):
+        for side, unit in after.items():
+            before[side] = max(before[side], unit)
+    return hops
 
 
 def arranged(

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from rrnet_cli.models.engines.base import TARGET
+from rrnet_cli.models.engines.base import SOURCE, TARGET
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rows import StoredRows
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, RRNet
 from rrnet_cli.settings import TrainSettings
+from rrnet_cli.training import sampling
 from rrnet_cli.training.draws import draw
 from rrnet_cli.training.network import Network
 from rrnet_cli.training.objectives import training_loss
@@ -234,3 +235,59 @@ def test_samples_depend_on_torch_s_generator_and_not_on_the_number_of_threads() 
         assert not torch.equal(edges(2, 1), first)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "units",
+    [
+        (),
+        ("intra",),
+        ("inter",),
+        ("inter", "intra", "inter"),
+        ("intra", "inter", "intra", "inter", "inter"),
+        # Seeds' neighbours are read by the first unit alone, unless labels draw them again.
+        ("intra", "inter", "inter", "inter"),
+        ("inter", "inter", "intra", "intra", "inter"),
+    ],
+)
+@pytest.mark.parametrize("hops", [1, 2, 3])
+def test_what_is_not_drawn_is_what_no_unit_would_have_read(
+    units: tuple[str, ...], hops: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, seeds = linked(), torch.tensor([3, 17, 40])
+    ours = sample(problem.relations, seeds, (ALL,) * hops, units)
+    calls = []
+    late = [{LEFT: len(units), RIGHT: len(units)}] * hops
+    monkeypatch.setattr(sampling, "read_until", lambda *_: calls.append(1) or late)
+    theirs = sample(problem.relations, seeds, (ALL,) * hops, units)
+    assert calls and ours.num_asked == theirs.num_asked
+    for mine, full in ((ours.nodes, theirs.nodes), (ours.edges, theirs.edges)):
+        assert {k: set(v.tolist()) for k, v in mine.items()} == {
+            k: set(v.tolist()) for k, v in full.items()
+        }
+    sizes = [
+        [{n: (r.num_edges, r.sizes, list(r.counted)) for n, r in unit.items()} for unit in s.units]
+        for s in (ours, theirs)
+    ]
+    assert sizes[0] == sizes[1]
+
+
+def test_a_hop_that_no_unit_reads_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, asked = linked(), []
+    real = sampling._draw
+
+    def noted(graph: dgl.DGLGraph, nodes: Tensor, end: str, count: int) -> Tensor:
+        asked.append((graph.canonical_etypes[0], end))
+        return real(graph, nodes, end, count)
+
+    monkeypatch.setattr(sampling, "_draw", noted)
+    sample(problem.relations, torch.tensor([3, 17]), (2, 2), ("inter", "intra", "inter"))
+    images, texts = ("image", "intra", "image"), ("text", "intra", "text")
+    inter = ("image", "inter", "text")
+    assert asked == [
+        (images, TARGET),
+        (inter, SOURCE),
+        (texts, TARGET),
+        (inter, SOURCE),
+        (inter, TARGET),
+    ]
