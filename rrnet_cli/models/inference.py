@@ -34,7 +34,7 @@ def logits_in_blocks(model: RRNet, inputs: GraphInputs, size: int = BLOCK) -> Te
 
     Args:
         model: The network.
-        inputs: Of the full graph; relations have no shares.
+        inputs: Of the full graph; means are of all edges of a node.
         size: Edges or nodes at a time.
 
     Returns:

@@ -192,7 +192,7 @@ class RRNet(nn.Module):
 
         Shapes:
             -> (num_logits,), in the order of the inter relation's edges: all of them, or with
-            `inputs.units` those that the last inter unit computes.
+            `inputs.units` those that the last inter unit computes (all, if there is none).
         """
         nodes, edges = self.encode(inputs)
         for number, unit in enumerate(self.units, start=1):
@@ -205,12 +205,25 @@ class RRNet(nn.Module):
                         nodes[LEFT],
                         nodes[RIGHT],
                         edges[INTER],
-                        edges_only=number == len(self.units),  # nothing reads the nodes any more
+                        self._read_after(number, inputs),
                     )
                 else:
                     nodes[name], edges[name] = layer(relation, nodes[name], edges[name])
         logits = self.engine.decode(self.decoder, edges[INTER])
         return logits if inputs.offset is None else logits + inputs.offset
+
+    def _read_after(self, number: int, inputs: GraphInputs) -> tuple[int, int]:
+        """How many nodes of `left` and `right`, the first, are read after a unit."""
+        if number == len(self.units):
+            return 0, 0
+        if not inputs.units:
+            return inputs.relations[INTER].sizes
+        read = {LEFT: 0, RIGHT: 0}
+        for unit in inputs.units[number:]:
+            for name, relation in unit.items():
+                for side, size in zip(self.ends[name], relation.sizes, strict=True):
+                    read[side] = max(read[side], size)
+        return read[LEFT], read[RIGHT]
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -103,24 +103,33 @@ class InterUnit(nn.Module):
         left: Tensor,
         right: Tensor,
         edge_feat: Tensor,
-        edges_only: bool = False,
+        kept: tuple[int, int] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Update both modalities and the inter-edges, or the inter-edges alone.
+        """Update both modalities and the inter-edges.
 
-        A relation of fewer edges and nodes is that of the first ones: only these are updated.
+        Args:
+            relation: If it is of fewer edges and nodes, it is that of the first ones.
+            left: (num_left, hidden).
+            right: (num_right, hidden).
+            edge_feat: (num_edges, hidden).
+            kept: How many nodes of either side get a new state, the first; None: all of the
+                relation.
 
-        Shapes:
-            left (num_left, hidden), right (num_right, hidden), edge_feat (num_edges, hidden)
-            -> the same three.
+        Returns:
+            The states of these nodes, and of the relation's edges.
         """
+        kept = relation.sizes if kept is None else kept
         left, right = left[: relation.sizes[0]], right[: relation.sizes[1]]
         edge_feat, mean = self.engine.edge_layer(
             relation,
             self.ends(left, right),
             self.edge,
             edge_feat[: relation.num_edges],
-            means=[] if edges_only else [SOURCE, TARGET],
+            means=[end for end, count in zip((SOURCE, TARGET), kept, strict=True) if count],
         )
-        if edges_only:
-            return left, right, edge_feat
-        return self.left(mean[SOURCE], left), self.right(mean[TARGET], right), edge_feat
+        left, right = left[: kept[0]], right[: kept[1]]
+        if SOURCE in mean:
+            left = self.left(mean[SOURCE][: kept[0]], left)
+        if TARGET in mean:
+            right = self.right(mean[TARGET][: kept[1]], right)
+        return left, right, edge_feat

@@ -14,8 +14,8 @@ unbiased mean is as biased as they are curved.
 Nodes that only the last hop reached draw nothing: theirs is the mean of what others drew, and zero
 over intra-edges, which the node that receives them draws. The answer on a seed's edge depends on
 nodes as far away as the stack has units, and on the farthest by their own attributes alone: with
-as many hops as units no such mean is read. What no such answer depends on is not computed
-(`subgraph`).
+as many hops as units no such mean is read. What no such answer depends on is neither drawn, where
+that follows from the stack, nor computed (`subgraph`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import dgl
 import torch
 from torch import Tensor
 
-from rrnet_cli.models.engines.base import SOURCE, TARGET, End
+from rrnet_cli.models.engines.base import SOURCE, End
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rows import rows_of
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs
@@ -39,11 +39,10 @@ from rrnet_cli.training.subgraph import (
     Sample,
     arranged,
     last_reader,
+    other_side,
     read_until,
     side_of,
 )
-
-_OTHER: Mapping[End, End] = {SOURCE: TARGET, TARGET: SOURCE}
 
 Draw = Callable[[str, End, Tensor, int], Tensor]
 """A relation, the end that draws, its nodes (num_nodes,) and how many edges each draws (-1: all),
@@ -169,7 +168,7 @@ def surroundings(
         found = {side: [seeds.new_empty(0)] for side in reached}
         for name in names:
             for end in ENDS[name]:
-                asks, other = side_of(name, end), side_of(name, _OTHER[end])
+                asks, other = side_of(name, end), other_side(name, end)
                 of_seeds = hop == 0 and name == INTER
                 until = reads[hop][asks] if hop < len(reads) else 0
                 if not len(new[asks]) or not (of_seeds or last_reader(units, name, until)):

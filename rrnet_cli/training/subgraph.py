@@ -76,6 +76,11 @@ def side_of(name: str, end: End) -> str:
     return SIDES[name][end == TARGET]
 
 
+def other_side(name: str, end: End) -> str:
+    """The side of the nodes at the other end of a relation."""
+    return SIDES[name][end == SOURCE]
+
+
 def read_by(unit: str, relations: Iterable[str]) -> tuple[str, ...]:
     """The relations that a unit reads, of those there are."""
     return tuple(name for name in relations if (name == INTER) == (unit == "inter"))
@@ -91,7 +96,9 @@ def read_until(units: Sequence[str], relations: Collection[str]) -> list[dict[st
 
     A node that draws edges of a relation draws for the last unit before that reads it, and the
     other ends are read by that unit, as they were before it. What later hops reach again may be
-    read later on that way, so a hop's nodes are read as late as those of any hop after it.
+    read later on that way, so a hop's nodes are read as late as those of any hop after it. With
+    fewer hops than units a mean may be read at a node that has no hop left to draw in; it is then
+    of what is there, whatever drew it.
 
     Returns:
         Of the seeds, of what the first hop reaches, and so on: the unit for `left` and `right`.
@@ -104,7 +111,7 @@ def read_until(units: Sequence[str], relations: Collection[str]) -> list[dict[st
         for name in relations:
             for end in ENDS[name]:
                 unit = last_reader(units, name, hops[-1][side_of(name, end)])
-                other = SIDES[name][end != TARGET]
+                other = other_side(name, end)
                 reached[other] = max(reached[other], unit - 1)
         hops.append(reached)
         reached = {LEFT: _NEVER, RIGHT: _NEVER}
@@ -158,8 +165,8 @@ class _Reads:
     """After which unit a state is read for the last time: 0 as it was encoded, -1 never.
 
     Attributes:
-        nodes: Of each side, (num_nodes,) int8.
-        edges: Of each relation, (num_edges,) int8.
+        nodes: Of each side, (num_nodes,) int16.
+        edges: Of each relation, (num_edges,) int16.
     """
 
     nodes: Mapping[str, Tensor]
@@ -176,10 +183,10 @@ class _Reads:
     ) -> _Reads:
         """Follow from the edges that are asked for to what they depend on; see `arranged`."""
         nodes = {
-            side: torch.full((size,), _NEVER, dtype=torch.int8) for side, size in sizes.items()
+            side: torch.full((size,), _NEVER, dtype=torch.int16) for side, size in sizes.items()
         }
         last = {
-            name: torch.full((len(one.ids),), _NEVER, dtype=torch.int8)
+            name: torch.full((len(one.ids),), _NEVER, dtype=torch.int16)
             for name, one in edges.items()
         }
         last[INTER][:num_asked] = len(units)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rrnet_cli.models import engines
 from rrnet_cli.models.engines.base import SOURCE, TARGET
-from rrnet_cli.models.engines.reference import ReferenceEngine
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs, RRNet, Shape
 from rrnet_cli.training.subgraph import ENDS, Edges, Sample, arranged
@@ -18,7 +18,7 @@ WIDTHS = {LEFT: 3, RIGHT: 2}
 SIZES = {LEFT: 9, RIGHT: 5}
 
 
-def drawn(seed: int) -> tuple[dict[str, Tensor], dict[str, Edges], int]:
+def drawn(seed: int) -> tuple[dict[str, Tensor], dict[str, Edges]]:
     """Nodes and edges as if drawn: some edges twice, by both ends; some nodes drew nothing."""
     draw = torch.Generator().manual_seed(seed)
     edges = {}
@@ -32,7 +32,7 @@ def drawn(seed: int) -> tuple[dict[str, Tensor], dict[str, Edges], int]:
         by = torch.randint(len(ENDS[name]), (count,), generator=draw)
         drew = {end: by == which for which, end in enumerate(ENDS[name])}
         edges[name] = Edges(torch.arange(100, 100 + count), (ends[0], ends[1]), drew)
-    return {side: torch.arange(size) + 50 for side, size in SIZES.items()}, edges, 3
+    return {side: torch.arange(size) + 50 for side, size in SIZES.items()}, edges
 
 
 def logits_of_all(
@@ -51,10 +51,10 @@ def logits_of_all(
     return answer
 
 
-def network_of(units: tuple[str, ...]) -> RRNet:
+def network_of(units: tuple[str, ...], engine: str) -> RRNet:
     torch.manual_seed(1)
     shape = Shape(WIDTHS, (INTER, LEFT, RIGHT), {INTER: 2})
-    return RRNet(shape, units, 4, engine=ReferenceEngine()).double()
+    return RRNet(shape, units, 4, engine=engines.choose(engine)).double()
 
 
 def gradients(logits: Tensor, network: RRNet) -> list[Tensor | None]:
@@ -63,13 +63,18 @@ def gradients(logits: Tensor, network: RRNet) -> list[Tensor | None]:
     return list(torch.autograd.grad(logits @ weights, parameters, allow_unused=True))
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.integers(0, 10**6), st.lists(st.sampled_from(["inter", "intra"]), max_size=5))
+@pytest.mark.parametrize("engine", ["fused", "dgl", "reference"])
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(0, 10**6),
+    st.lists(st.sampled_from(["inter", "intra"]), max_size=5),
+    st.integers(0, 4),
+)
 def test_logits_and_gradients_are_those_of_all_units_on_all_of_the_sample(
-    seed: int, stack: list[str]
+    engine: str, seed: int, stack: list[str], asked: int
 ) -> None:
-    nodes, edges, asked = drawn(seed)
-    network = network_of(tuple(stack))
+    nodes, edges = drawn(seed)
+    network = network_of(tuple(stack), engine)
     feat = {side: torch.randn(size, WIDTHS[side]).double() for side, size in SIZES.items()}
     extra = torch.randn(len(edges[INTER].ids), 2).double()
     expected = logits_of_all(network, feat, extra, edges)[:asked]
@@ -133,7 +138,8 @@ def test_what_nothing_depends_on_is_left_out_and_the_rest_is_computed_as_long_as
 
 @pytest.mark.parametrize("unit", ["inter", "intra"])
 def test_one_unit_reads_the_seeds_edges_alone(unit: str) -> None:
-    nodes, edges, asked = drawn(3)
+    nodes, edges = drawn(3)
+    asked = 3
     part = arranged(nodes, edges, asked, (unit,))
     assert [len(ids) for ids in part.edges.values()] == [0, 0, asked]
     joined = {int(end) for end in edges[INTER].ends[0][:asked]}

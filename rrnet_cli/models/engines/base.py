@@ -79,7 +79,8 @@ class Engine(Protocol):
             ends: The node blocks of the MLP's first map.
             mlp: Its last block is that of `edge_feat`.
             edge_feat: (num_edges, hidden).
-            means: The ends whose nodes take a mean; over no edges it is zero.
+            means: The ends whose nodes take a mean, of the edges that `relation.counted` says; over
+                no edges it is zero.
 
         Returns:
             (num_edges, hidden), and (num_nodes, hidden) for each of `means`.
