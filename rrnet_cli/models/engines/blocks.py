@@ -73,6 +73,29 @@ def scatter_add(lanes: Any, values: Any, ids: Any, count: int, sums: Any) -> Non
     store(sums, current, running)
 
 
+def rows_of_sums(into: Any, start: int, count: int, ends: Any, room: Any) -> Any:
+    """The rows of the sums at both ends that a block's edges go into, (2, BLOCK).
+
+    `into` is as `kernels.edge_forward` has it; `room` (2, BLOCK) is for them where they are not the
+    edges' ends.
+    """
+    raise NotImplementedError("for kernels")
+
+
+@overload(rows_of_sums)
+def _rows_of_sums(into: Any, start: int, count: int, ends: Any, room: Any) -> Any:
+    def nodes(into: Any, start: int, count: int, ends: Any, room: Any) -> Any:
+        return ends
+
+    def others(into: Any, start: int, count: int, ends: Any, room: Any) -> Any:
+        for end in range(2):
+            for b in range(count):
+                room[end, b] = into[end][start + b] if into[end].shape[0] > 0 else ends[end, b]
+        return room
+
+    return nodes if isinstance(into, types.NoneType) else others
+
+
 def rows_of(lanes: Any, x: Any, start: int, count: int, room: Any) -> Any:
     """Rows `start` to `start + count` of an array: as they are, or widened into `room`."""
     raise NotImplementedError("for kernels")

@@ -26,8 +26,9 @@ class EdgeIndex:
             edges in either order; (0, 0) else. See `blocks.number_ends`.
         num_edges: Number of edges.
         sizes: Number of sources and of targets.
-        into: Of each end, the row of the sums that each edge goes into, int32, where that is not
-            its node: the row after the last node for what has no part in its mean.
+        into: Of each end, the row of the sums that each edge goes into, int32: its node, or the row
+            after the last for what has no part in its mean; without entries where all do. None
+            where all do at both ends.
         inverse: 1 / number of edges in the mean at each source and at each target, float64, with
             that further row where there is one; 0 where there are none, and there.
         ascending: Whether the edges are in the order of their sources, of their targets.
@@ -37,7 +38,7 @@ class EdgeIndex:
     grid: tuple[int, int]
     num_edges: int
     sizes: tuple[int, int]
-    into: tuple[Array, Array]
+    into: tuple[Array, Array] | None
     inverse: tuple[Tensor, Tensor]
     ascending: tuple[bool, bool]
 
@@ -71,7 +72,7 @@ class EdgeIndex:
             grid=grid,
             num_edges=len(source),
             sizes=sizes,
-            into=(into[0], into[1]),
+            into=(into[0], into[1]) if any(map(len, into)) else None,
             inverse=(inverse[0], inverse[1]),
             ascending=(_is_ascending(source), _is_ascending(target)),
         )
@@ -79,7 +80,7 @@ class EdgeIndex:
     @property
     def owned(self) -> int | None:
         """The end, 0 or 1, each of whose nodes belongs to one part; the larger one if both do."""
-        if len(self.into[0]) or len(self.into[1]):
+        if self.into is not None:
             return None  # all parts have edges that go into the further row
         sides = [side for side in (0, 1) if self.ascending[side]]
         return max(sides, key=lambda side: self.sizes[side]) if sides else None

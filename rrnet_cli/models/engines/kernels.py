@@ -22,6 +22,7 @@ from rrnet_cli.models.engines.blocks import (
     outer_add,
     prefetch_ids,
     rows_of,
+    rows_of_sums,
     scatter_add,
     stream_rows,
     times,
@@ -56,13 +57,6 @@ def _ahead(lanes: Any, graph: Any, layer: Any, at: Any, ends: Any) -> None:
 
 
 @njit(nogil=True)
-def _rows_of_sums(graph: Any, end: int, ends: Any, at: Any) -> Any:
-    """The rows of the sums at an end that a block's edges go into."""
-    into, (start, count) = graph[3][end], at
-    return ends[end] if into.shape[0] == 0 else into[start : start + count]
-
-
-@njit(nogil=True)
 def _hidden(lanes: Any, ends: Any, layer: Any, x: Any, count: int, out: Any) -> None:
     """relu(source[s] + target[t] + x @ weight_x) of a block, whose rows of x these are."""
     source, target, _, weight_x = layer[:4]
@@ -90,7 +84,8 @@ def edge_forward(lanes: Any, part: Any, graph: Any, layer: Any, out: Any, sums: 
         lanes: Width hidden.
         part: First and last edge (exclusive).
         graph: `src`, `dst` (num_edges,) int32, `grid` of `number_ends`, and of each end the rows of
-            its sums that edges go into, (num_edges,) int32, or nothing where these are its nodes.
+            its sums that edges go into, (num_edges,) int32, without entries where these are its
+            nodes; None where they are for both.
         layer: `source` (num_sources, hidden), `target` (num_targets, hidden), `x` (num_edges,
             width of x), `weight_x`, `head_in`, `bias` (1, hidden). What has a row for each edge may
             be bfloat16, given as uint16.
@@ -104,6 +99,7 @@ def edge_forward(lanes: Any, part: Any, graph: Any, layer: Any, out: Any, sums: 
         np.empty((BLOCK, width_of(lanes)), bias.dtype),
     )
     ends, ahead = np.empty((2, BLOCK), np.int32), np.empty((2, BLOCK), np.int32)
+    apart = np.empty((2, BLOCK), np.int32)
     _ahead(lanes, graph, layer, _block(part, part[0]), ahead)
     for start in range(part[0], part[1], BLOCK):
         count = min(BLOCK, part[1] - start)
@@ -112,28 +108,26 @@ def edge_forward(lanes: Any, part: Any, graph: Any, layer: Any, out: Any, sums: 
         _hidden(lanes, ends, layer, rows_of(lanes, layer[2], start, count, room), count, hidden)
         _head(lanes, hidden, count, layer, result)
         stream_rows(lanes, result, count, out, start)
+        rows = rows_of_sums(graph[3], start, count, ends, apart)
         for end in range(2):
             if sums[end].shape[0] > 0:
-                rows = _rows_of_sums(graph, end, ends, (start, count))
-                scatter_add(lanes, result, rows, count, sums[end])
+                scatter_add(lanes, result, rows[end], count, sums[end])
     streamed()
 
 
 @njit(nogil=True)
-def _incoming(lanes: Any, graph: Any, ends: Any, at: Any, grads: Any, out: Any) -> None:
+def _incoming(lanes: Any, rows: Any, at: Any, grads: Any, out: Any) -> None:
     """Gradient of each edge's result: its own and that of the sums it went into."""
     grad_out, grad_sums = grads
     start, count = at
     zero = fill(0.0, load(lanes, out, 0))
-    sent, received = _rows_of_sums(graph, 0, ends, at), _rows_of_sums(graph, 1, ends, at)
     for b in range(count):
         row = zero
         if grad_out.shape[0] > 0:
             row = row + load(lanes, grad_out, start + b)
-        if grad_sums[0].shape[0] > 0:
-            row = row + load(lanes, grad_sums[0], sent[b])
-        if grad_sums[1].shape[0] > 0:
-            row = row + load(lanes, grad_sums[1], received[b])
+        for end in range(2):
+            if grad_sums[end].shape[0] > 0:
+                row = row + load(lanes, grad_sums[end], rows[end, b])
         store(out, b, row)
 
 
@@ -179,6 +173,7 @@ def edge_backward(
     work = np.empty((BLOCK, width), bias.dtype)
     room = np.empty((BLOCK, width), bias.dtype)
     ends, ahead = np.empty((2, BLOCK), np.int32), np.empty((2, BLOCK), np.int32)
+    apart = np.empty((2, BLOCK), np.int32)
     zero = fill(0.0, load(lanes, layer[5], 0))
     _ahead(lanes, graph, layer, _block(part, part[0]), ahead)
     for start in range(part[0], part[1], BLOCK):
@@ -192,7 +187,7 @@ def edge_backward(
                 prefetch_ids(lanes, node_sums[end], ahead[end], coming[1])
         x = rows_of(lanes, layer[2], start, count, room)
         _hidden(lanes, ends, layer, x, count, hidden)
-        _incoming(lanes, graph, ends, at, grads, grad)
+        _incoming(lanes, rows_of_sums(graph[3], start, count, ends, apart), at, grads, grad)
         outer_add(lanes, hidden, grad, count, weight_sums[1])
         column_sum(lanes, grad, count, weight_sums[2])
         _through_relu(lanes, hidden, grad, count, transposed[1], work)
