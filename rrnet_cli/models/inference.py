@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from rrnet_cli.models.rows import rows_of
-from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs, RRNet
+from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, SIDES, GraphInputs, RRNet
 from rrnet_cli.models.units import InterUnit, IntraUnit
 
 BLOCK = 2**17
@@ -72,7 +72,7 @@ class _Chain:
         self.edge_encoder = model.edge_encoder[name]
         self.extra = inputs.edge_inputs.get(name)
         self.encoded = encoded
-        self.sides = model.ends[name]
+        self.sides = SIDES[name]
         self.engine = model.engine
         self.layers: list[tuple[_Unit, Tensor, Tensor]] = []
 

@@ -16,6 +16,8 @@ from rrnet_cli.models.units import InterUnit, IntraUnit
 
 LEFT, RIGHT, INTER = "left", "right", "inter"
 """The two Intra Graphs, named by side, and the Inter Graph (left to right)."""
+SIDES = {LEFT: (LEFT, LEFT), RIGHT: (RIGHT, RIGHT), INTER: (LEFT, RIGHT)}
+"""Side of the sources and of the targets of each relation."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,10 @@ class RRNet(nn.Module):
         self.node_encoder = nn.ModuleDict(
             {side: MLP([shape.widths[side]], hidden, hidden, init) for side in sides}
         )
-        ends = {LEFT: (LEFT, LEFT), RIGHT: (RIGHT, RIGHT), INTER: (LEFT, RIGHT)}
         self.edge_encoder = nn.ModuleDict(
             {
                 name: MLP(
-                    [*(shape.widths[end] for end in ends[name]), shape.extra.get(name, 0)],
+                    [*(shape.widths[end] for end in SIDES[name]), shape.extra.get(name, 0)],
                     hidden,
                     hidden,
                     init,
@@ -116,7 +117,6 @@ class RRNet(nn.Module):
             for unit in units
         )
         self.decoder = MLP([hidden], hidden, 1, init, zero=zero_decoder)
-        self.ends = ends
 
     def encode(self, inputs: GraphInputs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Eq. (1): latent attributes of nodes, by side, and of edges, by relation.
@@ -167,7 +167,7 @@ class RRNet(nn.Module):
         edges = [
             (name, end)
             for name in self.edge_encoder
-            for end, kind in enumerate(self.ends[name])
+            for end, kind in enumerate(SIDES[name])
             if kind == side
         ]
         blocks = [(self.edge_encoder[name].first, end) for name, end in edges]
@@ -221,7 +221,7 @@ class RRNet(nn.Module):
         read = {LEFT: 0, RIGHT: 0}
         for unit in inputs.units[number:]:
             for name, relation in unit.items():
-                for side, size in zip(self.ends[name], relation.sizes, strict=True):
+                for side, size in zip(SIDES[name], relation.sizes, strict=True):
                     read[side] = max(read[side], size)
         return read[LEFT], read[RIGHT]
 

@@ -30,11 +30,10 @@ from torch import Tensor
 from rrnet_cli.models.engines.base import SOURCE, End
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rows import rows_of
-from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs
+from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, SIDES, GraphInputs
 from rrnet_cli.training.processes import ALONE, Group
 from rrnet_cli.training.subgraph import (
     ENDS,
-    SIDES,
     Edges,
     Sample,
     arranged,

@@ -18,10 +18,8 @@ from torch import Tensor
 
 from rrnet_cli.models.engines.base import SOURCE, TARGET, End
 from rrnet_cli.models.relation import Relation
-from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT
+from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, SIDES
 
-SIDES = {LEFT: (LEFT, LEFT), RIGHT: (RIGHT, RIGHT), INTER: (LEFT, RIGHT)}
-"""Side of the sources and of the targets of each relation."""
 ENDS: Mapping[str, tuple[End, ...]] = {LEFT: (TARGET,), RIGHT: (TARGET,), INTER: (SOURCE, TARGET)}
 """Of each relation the ends whose nodes take a mean over it."""
 _NEVER = -1

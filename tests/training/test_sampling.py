@@ -118,10 +118,12 @@ def test_large_graphs_and_features_are_answered_for_by_blocks(
         stored = {side: StoredRows.plain(feat) for side, feat in problem.node_feat.items()}
         problem = replace(problem, node_feat=stored)
         torch.testing.assert_close(network.predict(problem), logits, rtol=0, atol=0)
-    elif limit == "LARGE_FEATURES":
-        return  # learned attributes are in memory anyway
     monkeypatch.setattr(f"rrnet_cli.training.network.{limit}", 5)
-    monkeypatch.setattr(RRNet, "forward", lambda *_: pytest.fail("all edges at once"))
+    if len(network.attributes) and limit == "LARGE_FEATURES":  # learned ones are in memory anyway
+        blocks = "rrnet_cli.training.network.logits_in_blocks"
+        monkeypatch.setattr(blocks, lambda *_: pytest.fail("by blocks"))
+    else:
+        monkeypatch.setattr(RRNet, "forward", lambda *_: pytest.fail("all edges at once"))
     torch.testing.assert_close(network.predict(problem), logits, rtol=1e-5, atol=1e-5)
 
 
