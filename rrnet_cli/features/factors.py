@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rrnet_cli.features.rating_data import FloatArray, IntArray, RatingData
+from rrnet_cli.features.sparse_products import SparseMatrix, pair_products, weighted_squares
 
 RATE = 0.01
 MAX_STEPS = 1500
@@ -90,17 +91,14 @@ class Factors(nn.Module):
 
     def damped(self, value: Tensor, count: Tensor) -> Tensor:
         """λ Σ sqrt(count) |value|², rows without a rating as if they had one; scalar."""
-        weight = count.clamp_min(1).sqrt()
-        squares = value.square() if value.ndim == 1 else value.square().sum(1)
-        total: Tensor = self.reg * (weight * squares).sum()
-        return total
+        rows = value[:, None] if value.ndim == 1 else value
+        return self.reg * weighted_squares(rows, count.clamp_min(1).sqrt())
 
     def forward(self, user: Tensor, item: Tensor) -> Tensor:
         """Ratings (n,) of pairs."""
         left, right = self.sides()
-        bias = self.mean + self.user_bias[user] + self.item_bias[item]
-        rating: Tensor = bias + (left[user] * right[item]).sum(1)
-        return rating
+        bias = self.user_bias.index_select(0, user) + self.item_bias.index_select(0, item)
+        return self.mean + bias + pair_products(left, right, user, item)
 
     def objective(self) -> Tensor:
         """Σ squared errors + dampings + what is the method's own; scalar."""
@@ -114,9 +112,10 @@ class Factors(nn.Module):
         return of_users + self.damped(self.item_bias, self.item_count)
 
 
-def neighbour_sum(places: Tensor, value: Tensor, shape: tuple[int, int]) -> Tensor:
+def neighbour_sum(places: Tensor, value: Tensor, shape: tuple[int, int]) -> SparseMatrix:
     """Sparse (shape) matrix with `value` (n,) at `places` (2, n), for sums over neighbours."""
-    return torch.sparse_coo_tensor(places, value, shape).coalesce()
+    rows, columns = places.numpy()
+    return SparseMatrix(rows, columns, value.numpy(), shape)
 
 
 def fit_factors(model: Factors, data: RatingData, steps: int | None = None) -> RatingFactors:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from rrnet_cli.errors import InputError
 from rrnet_cli.features.factors import Factors, RatingFactors, fit_factors, neighbour_sum
 from rrnet_cli.features.rating_data import RatingData
+from rrnet_cli.features.sparse_products import weighted_squares
 from rrnet_cli.progress import Reporter
 
 DIM = 10
@@ -58,7 +59,7 @@ class ImplicitFactors(Factors):
 
     def sides(self) -> tuple[Tensor, Tensor]:
         """Own and rated; and q."""
-        return self.left + torch.sparse.mm(self.rated, self.implicit), self.right
+        return self.left + self.rated @ self.implicit, self.right
 
     def penalty(self) -> Tensor:
         """Damping of all three."""
@@ -82,12 +83,6 @@ class FactorsOnBiases(ImplicitFactors):
         """As `features.rating_bias`; scalar."""
         of_users = self.damping.users * self.user_bias.square().sum()
         return of_users + self.damping.items * self.item_bias.square().sum()
-
-
-def weighted_squares(value: Tensor, weight: Tensor) -> Tensor:
-    """Σ weight |value|² of rows (n, dim) and their weights (n,); scalar."""
-    total: Tensor = (weight * value.square().sum(1)).sum()
-    return total
 
 
 def fit_rating_factors(

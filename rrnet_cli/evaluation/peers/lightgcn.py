@@ -30,15 +30,15 @@ class LightGCN(BiasedFactors):
         weight = (self.user_count[self.user] * self.item_count[self.item]).rsqrt()
         shape = (data.num_users, data.num_items)
         self.forth = neighbour_sum(torch.stack([self.user, self.item]), weight, shape)
-        self.back = self.forth.t().coalesce()
+        self.back = neighbour_sum(torch.stack([self.item, self.user]), weight, shape[::-1])
 
     def sides(self) -> tuple[Tensor, Tensor]:
         """Means over the layers, the first one the factors themselves."""
         left: list[Tensor] = [self.left]
         right: list[Tensor] = [self.right]
         for _ in range(self.layers):
-            reached = torch.sparse.mm(self.forth, right[-1])
-            right.append(torch.sparse.mm(self.back, left[-1]))
+            reached = self.forth @ right[-1]
+            right.append(self.back @ left[-1])
             left.append(reached)
         return torch.stack(left).mean(0), torch.stack(right).mean(0)
 

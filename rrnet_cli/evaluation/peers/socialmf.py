@@ -39,7 +39,7 @@ class SocialMF(BiasedFactors):
 
     def penalty(self) -> Tensor:
         """Damping, and the distance from the trusted; users who trust nobody have none."""
-        apart = (self.left - torch.sparse.mm(self.trust, self.left))[self.trusting]
+        apart = (self.left - self.trust @ self.left)[self.trusting]
         total: Tensor = super().penalty() + self.social * apart.square().sum()
         return total
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from rrnet_cli.evaluation.peers.base import Peer, Predict
 from rrnet_cli.features.factors import Factors, fit_factors
 from rrnet_cli.features.rating_data import RatingData
+from rrnet_cli.features.sparse_products import pair_products
 from rrnet_cli.progress import Reporter
 
 
@@ -34,7 +35,7 @@ class TrustMF(Factors):
 
     def penalty(self) -> Tensor:
         """Damping, and how well the vectors explain who trusts whom."""
-        trust = (self.truster[self.links[0]] * self.trusted[self.links[1]]).sum(1)
+        trust = pair_products(self.truster, self.trusted, self.links[0], self.links[1])
         own = self.damped(self.right, self.item_count)
         for vectors in (self.truster, self.trusted):
             own = own + self.damped(vectors, self.user_count)

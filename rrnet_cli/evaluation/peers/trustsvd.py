@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from rrnet_cli.evaluation.peers.base import Peer, Predict
 from rrnet_cli.features.factors import fit_factors, neighbour_sum
 from rrnet_cli.features.rating_data import RatingData
-from rrnet_cli.features.rating_factors import ImplicitFactors, weighted_squares
+from rrnet_cli.features.rating_factors import ImplicitFactors
+from rrnet_cli.features.sparse_products import pair_products, weighted_squares
 from rrnet_cli.progress import Reporter
 
 
@@ -44,11 +45,11 @@ class TrustSVD(ImplicitFactors):
     def sides(self) -> tuple[Tensor, Tensor]:
         """Own, rated and trusted; and q."""
         own, right = super().sides()
-        return own + torch.sparse.mm(self.trust, self.trusted), right
+        return own + self.trust @ self.trusted, right
 
     def penalty(self) -> Tensor:
         """Damping, and how well the vectors explain who trusts whom."""
-        trust = (self.left[self.links[0]] * self.trusted[self.links[1]]).sum(1)
+        trust = pair_products(self.left, self.trusted, self.links[0], self.links[1])
         weight = self.trusted_uses * self.trusted_by.clamp_min(1).rsqrt()
         as_truster = (trust - 1).square().sum() + weighted_squares(self.left, self.trusts.sqrt())
         return (
