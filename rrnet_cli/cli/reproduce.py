@@ -70,10 +70,18 @@ def reproduce(
         Path,
         typer.Option(
             metavar="DIR",
-            help="Where TARGET.md, TARGET.csv and, of curves, TARGET.png are written: below the "
-            "current folder, not in the checkout's docs.",
+            help="Where TARGET.md, TARGET.csv, TARGET.json (for --keep) and, of curves, TARGET.png "
+            "are written: below the current folder, not in the checkout's docs.",
         ),
     ] = Path("reproduce"),
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Rows that are not run now stay as TARGET.json in --out has them, each with the "
+            "commit that it was run at.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the stages, and which are cached; run none.")
     ] = False,
@@ -85,6 +93,7 @@ def reproduce(
     baseline, both presets and the best peer stand side by side; what was left out says "not run
     here".
     """
+    from rrnet_cli.evaluation.kept_pages import KeptPage, read_page
     from rrnet_cli.stages.reproduce import TARGETS
     from rrnet_cli.stages.reproduce import reproduce as run
     from rrnet_cli.stages.reproduce.cases import Options
@@ -92,15 +101,18 @@ def reproduce(
 
     if target not in TARGETS:
         raise ConfigError(f"there is no target {target!r}", f"targets: {', '.join(TARGETS)}")
+    if keep and target == "table3":
+        raise ConfigError("table3 has no rows to keep", "leave out --keep: it counts in seconds")
     if data is None:
         raise ConfigError("reproduce needs the data sets", "pass --data DIR, or set RRNET_DATA")
     session: Session = ctx.obj
     store = session.store()
     if dry_run:
         store = PlanningStore(store.root, verify=store.verifies)
+    chosen_budget = _one_of("--budget", budget, ("full", "fast"))
     options = Options(
         data=data,
-        fast=_one_of("--budget", budget, ("full", "fast")) == "fast",
+        fast=chosen_budget == "fast",
         only=_words(only),
         folds=_numbers("--folds", folds),
         seeds=_numbers("--seeds", seeds),
@@ -109,6 +121,7 @@ def reproduce(
         peers=peers,
         word_vectors=word_vectors,
         commit=code_version(),
+        kept=read_page(out / f"{target}.json", target, chosen_budget) if keep else KeptPage(),
     )
     chain = Chain(store, options, session.reporter)
     page = run(target, chain)
@@ -135,18 +148,23 @@ def _emit_plan(session: Session, chain: Chain) -> None:
 
 def _emit_page(session: Session, page: Reproduction, out: Path) -> None:
     from rrnet_cli.evaluation import sweep_plots, training_curves
+    from rrnet_cli.evaluation.kept_pages import Budget, page_json
     from rrnet_cli.evaluation.results import write_text
 
     text = page.markdown()
     files = [out / f"{page.target}.md", out / f"{page.target}.csv"]
     write_text(files[0], text)
     write_text(files[1], page.csv())
+    if page.rows:
+        files.append(out / f"{page.target}.json")
+        budget: Budget = "fast" if page.fast else "full"
+        write_text(files[-1], page_json(page.target, budget, page.rows, page.training))
     if page.panels or page.training:
         files.append(out / f"{page.target}.png")
     if page.panels:
-        sweep_plots.swept(files[2], page.panels, page.title)
+        sweep_plots.swept(files[-1], page.panels, page.title)
     elif page.training:
-        training_curves.trained(files[2], page.training, f"{page.title}, training")
+        training_curves.trained(files[-1], page.training, f"{page.title}, training")
     session.reporter.note(f"written: {', '.join(map(str, files))}")
     session.emit(
         {

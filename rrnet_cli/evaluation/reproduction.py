@@ -63,6 +63,8 @@ class ResultLine:
         runs: Which folds or seeds, or why there are none.
         setting: Of a sweep, its name and value.
         method: Of a table with a row for each method, whose `paper` is then of this method.
+        commit: Of the code that ran it; None where there are no runs.
+        sources: References of the evaluations that it is made of.
     """
 
     data: str
@@ -76,6 +78,8 @@ class ResultLine:
     runs: str = NOT_RUN
     setting: tuple[str, int] | None = None
     method: str | None = None
+    commit: str | None = None
+    sources: tuple[str, ...] = ()
 
 
 def figures(reports: Mapping[str, Mapping[str, Any]], metric: str) -> dict[str, Figure]:

@@ -16,6 +16,7 @@ from rrnet_cli.evaluation.reproduction import NOT_RUN, PUBLISHED, Figure, Result
 from rrnet_cli.evaluation.training_curves import TrainingCurves, training_text
 
 NOTHING = "—"
+_METHOD_COLUMNS = ("data", "method", "metric", "paper", "ours", "ours − baseline", "runs", "commit")
 FAST_WARNING = "**Budget fast: few instances and epochs. These figures mean nothing.**"
 CSV_COLUMNS = (
     *("target", "budget", "data", "backbone", "setting", "setting_value", "metric", "method"),
@@ -43,18 +44,20 @@ class Reproduction:
         title: Heading of the page.
         sections: Its tables.
         records: The same figures one by one, columns `CSV_COLUMNS`.
+        rows: What is kept for a later run (`kept_pages`).
         panels: What is drawn, as `sweep_plots.swept` takes it; none for tables.
         training: How the networks of a table were trained, drawn in the place of panels.
         notes: Below the tables.
-        sources: The evaluations or features behind the figures.
+        sources: The evaluations or features behind the figures, beside those of `rows`.
         fast: Whether the figures mean nothing.
-        commit: Of the code.
+        commit: Of the code that wrote the page.
     """
 
     target: str
     title: str
     sections: Sequence[Section]
     records: Sequence[Mapping[str, Any]]
+    rows: Sequence[ResultLine] = ()
     panels: Sequence[Mapping[str, Any]] = ()
     training: Sequence[TrainingCurves] = ()
     notes: Sequence[str] = ()
@@ -76,8 +79,11 @@ class Reproduction:
             parts += ["## Training", f"![Training of the networks]({self.target}.png)"]
             parts.append(training_text(self.training))
         parts.append(f"Written by `rrnet reproduce {self.target}` of {self.commit}.")
-        if self.sources:
-            parts.append("Made of: " + ", ".join(f"`{source}`" for source in self.sources) + ".")
+        sources = dict.fromkeys(
+            [*(name for row in self.rows for name in row.sources), *self.sources]
+        )
+        if sources:
+            parts.append("Made of: " + ", ".join(f"`{source}`" for source in sources) + ".")
         return "\n\n".join(parts) + "\n"
 
     def csv(self) -> str:
@@ -92,7 +98,7 @@ class Reproduction:
 
 
 def comparison_section(
-    lines: Sequence[ResultLine], commit: str, *, peers: bool = True, title: str | None = None
+    lines: Sequence[ResultLine], *, peers: bool = True, title: str | None = None
 ) -> Section:
     """The paper's figures beside ours: one row a data set, baseline and metric."""
     swept = any(line.setting for line in lines)
@@ -119,7 +125,10 @@ def comparison_section(
         columns["best peer"] = [_best_peer(line) for line in lines]
     if bounds:
         columns["oracle bound"] = [_bound(line.bound) for line in lines]
-    columns |= {"runs": [line.runs for line in lines], "commit": [commit for _ in lines]}
+    columns |= {
+        "runs": [line.runs for line in lines],
+        "commit": [line.commit or NOTHING for line in lines],
+    }
     return _section(columns, title)
 
 
@@ -131,10 +140,7 @@ def methods_section(lines: Sequence[ResultLine], names: Mapping[str, str], title
         names: Method to the name in the paper.
         title: Above the table.
     """
-    columns: dict[str, list[str]] = {
-        name: []
-        for name in ("data", "method", "metric", "paper", "ours", "ours − baseline", "runs")
-    }
+    columns: dict[str, list[str]] = {name: [] for name in _METHOD_COLUMNS}
     for line in lines:
         method = str(line.method)
         row = (
@@ -145,6 +151,7 @@ def methods_section(lines: Sequence[ResultLine], names: Mapping[str, str], title
             _measured(line, method),
             _difference(line, method),
             line.runs,
+            line.commit or NOTHING,
         )
         for name, cell in zip(columns, row, strict=True):
             columns[name].append(cell)
@@ -172,9 +179,8 @@ def line_records(lines: Sequence[ResultLine]) -> list[dict[str, Any]]:
                 figure = {"value": printed.value, "std": printed.std}
                 records.append({**common, "method": method, "source": "paper", **figure})
         for method, figure_of in line.ours.items():
-            records.append(
-                {**common, "method": method, "source": "ours", **_numbers(line, figure_of)}
-            )
+            made = {"source": "ours", "commit": line.commit}
+            records.append({**common, "method": method, **made, **_numbers(line, figure_of)})
         if not line.ours and line.runs == NOT_RUN:
             records.append({**common, "source": "ours"})
     return records

@@ -23,6 +23,8 @@ from rrnet_cli.evaluation.report import (
 
 BENCHMARKS = "benchmarks"
 """The `kind` of a JSON object that `make bench` keeps beside the rows; it holds none."""
+PAGE = "reproduction"
+"""The `kind` of the rows of a table of the paper (`kept_pages`): none of these either."""
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -147,7 +149,7 @@ def write_results(path: Path, rows: Sequence[ResultRow]) -> None:
 def read_results(folder: Path) -> list[ResultRow]:
     """Rows of all JSON files of a folder, by data, metric, backbone, preset and date.
 
-    Figures of speed (an object of the kind `BENCHMARKS`) are passed over.
+    Objects of the kinds `BENCHMARKS` and `PAGE` are passed over.
 
     Raises:
         InputError: No folder, no JSON file of rows in it, or one that is no list of them (named).
@@ -200,7 +202,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _read_file(file: Path) -> list[ResultRow] | None:
-    """The rows of a file; None if it says that it holds figures of speed."""
+    """The rows of a file; None if it says that it holds others."""
     hint = "it must be a list of rows as `rrnet eval --save-results` writes it"
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -208,7 +210,7 @@ def _read_file(file: Path) -> list[ResultRow] | None:
         raise ResourceError(f"cannot read {file}: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{file} is no JSON: {error}", hint) from error
-    if isinstance(content, dict) and content.get("kind") == BENCHMARKS:
+    if isinstance(content, dict) and content.get("kind") in (BENCHMARKS, PAGE):
         return None
     if not isinstance(content, list):
         raise InputError(f"{file} holds no list of rows", hint)

@@ -43,12 +43,19 @@ def swept(path: Path, panels: Sequence[Mapping[str, Any]], title: str) -> None:
     """
     figure = new_figure(1.0 + 4.4 * len(panels), 4.0, title)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    lines = [line for panel in panels for line in panel["lines"] if not line["level"]]
+    names = list(dict.fromkeys(line["name"] for line in lines))
     for axis, panel in zip(axes, panels, strict=True):
         for line in panel["lines"]:
-            spread = [0.0 if std is None else std for std in line["std"]]
-            style = {"linestyle": "--", "color": "#7f7f7f"} if line["level"] else {"marker": "o"}
+            name, spread = line["name"], [0.0 if std is None else std for std in line["std"]]
+            style = (
+                {"linestyle": "--", "color": "#7f7f7f"}
+                if line["level"]
+                # a method has one colour in all panels
+                else {"marker": "o", "color": f"C{names.index(name)}"}
+            )
             axis.errorbar(
-                line["x"], line["y"], spread, label=line["name"], capsize=3, linewidth=1.2, **style
+                line["x"], line["y"], spread, label=name, capsize=3, linewidth=1.2, **style
             )
         axis.set(title=panel["title"], xlabel=panel["xlabel"], ylabel=panel["ylabel"])
         axis.set_xticks(sorted({x for line in panel["lines"] for x in line["x"]}))

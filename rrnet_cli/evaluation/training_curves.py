@@ -18,11 +18,13 @@ class TrainingCurves:
     """The trainings of one network, one a fold.
 
     Attributes:
+        network: Name of its case: `cifar10-resnet18`.
         data, backbone: As they are written in the table.
         runs: What each training is called: `fold 1`.
         top1: (len(runs), epochs) float64, percent of the select instances after each epoch.
     """
 
+    network: str
     data: str
     backbone: str
     runs: Sequence[str]

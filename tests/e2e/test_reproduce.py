@@ -121,7 +121,7 @@ def test_the_controls_of_trust_links_have_units_and_graphs_of_their_own(
     assert result.code == 0, result.err
     for method in ("on the factors", "the same with trust links", "the same with shuffled trust"):
         rows = [line for line in result.out.splitlines() if method in line]
-        assert "| FilmTrust |" in rows[0] and rows[0].endswith("| seed 5 |")
+        assert "| FilmTrust |" in rows[0] and "| seed 5 |" in rows[0]
         assert all("not run here" in row for row in rows[2:]), "of Ciao"
     store = Store(folder / "store")
     plain, links, shuffled = (
@@ -162,3 +162,28 @@ def test_what_is_refused(
     assert result.code == 2 and complaint in result.err
     assert invoke("reproduce", "table1").code == 2
     assert invoke("reproduce", "table1", "--data", tmp_path / "none").code == 3
+
+
+def test_rows_of_an_earlier_run_stay_when_they_are_to_be_kept(
+    folder: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    def rows(*more: str) -> dict[str, str]:
+        """The table's rows by data and backbone; and by network, what is said of its training."""
+        result = invoke(*words(folder, "table2", *more))
+        assert result.code == 0, result.err
+        table, said = (
+            [line for line in result.out.splitlines() if line.startswith(start)]
+            for start in ("| CIFAR", "- CIFAR")
+        )
+        named = {" ".join(line.split(" | ")[:2]).removeprefix("| "): line for line in table}
+        return named | {line.partition(":")[0]: line for line in said}
+
+    first = rows("--only", "resnet18", "--presets", "plus")
+    both = rows("--only", "mobilenet_v2", "--presets", "plus", "--keep")
+    changed = {name for name in first if first[name] != both[name]}
+    assert changed == {"CIFAR-10 MobileNetV2, ImageNet stem"}
+    assert set(both) - set(first) == {"- CIFAR-10, MobileNetV2, ImageNet stem"}, "its curve"
+    alone = rows("--only", "mobilenet_v2", "--presets", "plus")
+    assert "not run here" in alone["CIFAR-10 ResNet18, ImageNet stem"]
+    refused = invoke(*words(folder, "table3", "--keep"))
+    assert refused.code == 2 and "no rows to keep" in refused.err

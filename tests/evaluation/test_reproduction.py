@@ -101,8 +101,9 @@ def test_a_row_sets_the_paper_beside_ours():
         paper=Published(96.5),
         best_peer="plus",
         bound=OracleBound(100, 40, 30, 10),
+        commit="abc",
     )
-    shown = cells(comparison_section([row], "abc"))
+    shown = cells(comparison_section([row]))
     assert shown["paper: baseline"] == "87.2 ± 0.4" and shown["paper: RR-Net"] == "96.50"
     figure = row.ours["plus"]
     pooled = f"; pooled {figure.value:.2f} (s.e. {figure.standard_error:.2f})"
@@ -116,7 +117,7 @@ def test_a_row_sets_the_paper_beside_ours():
 
 def test_what_was_not_run_says_so():
     section = comparison_section(
-        [line(ours={}, runs=NOT_RUN), line(ours={}, runs=PUBLISHED, paper=Published(1.0))], "abc"
+        [line(ours={}, runs=NOT_RUN), line(ours={}, runs=PUBLISHED, paper=Published(1.0))]
     )
     left_out, printed = cells(section, 0), cells(section, 1)
     ours = [name for name in left_out if name.startswith("ours") or name == "best peer"]
@@ -144,10 +145,15 @@ def test_statistics_stand_side_by_side():
 
 
 def test_a_page_is_one_line_a_figure_in_csv():
-    row = line(paper_baseline=Published(87.2, 0.4), setting=("K", 4))
+    row = line(
+        paper_baseline=Published(87.2, 0.4),
+        setting=("K", 4),
+        commit="old",
+        sources=("evaluation/x@1",),
+    )
     page = Reproduction(
-        "table5", "Title", [comparison_section([row], "abc")], line_records([row]),
-        notes=["a note"], sources=["evaluation/x@1"], fast=True, commit="abc",
+        "table5", "Title", [comparison_section([row])], line_records([row]),
+        rows=[row, row], notes=["a note"], sources=["features/y@2"], fast=True, commit="abc",
     )  # fmt: skip
     rows = list(csv.DictReader(io.StringIO(page.csv())))
     assert [(r["source"], r["method"]) for r in rows] == [
@@ -158,7 +164,8 @@ def test_a_page_is_one_line_a_figure_in_csv():
     assert {r["budget"] for r in rows} == {"fast"} and rows[0]["difference"] == ""
     text = page.markdown()
     assert FAST_WARNING in text and "K = 4" in text and "- a note" in text
-    assert "`evaluation/x@1`" in text
+    assert "Made of: `evaluation/x@1`, `features/y@2`." in text
+    assert [r["commit"] for r in rows] == ["abc", "old", "old"], "a row may be older than the page"
     assert FAST_WARNING not in Reproduction("table1", "T", [], []).markdown()
 
 

@@ -14,9 +14,13 @@ from rrnet_cli.evaluation.training_curves import (
 )
 
 FOLDS = TrainingCurves(
-    "ESC-10", "EnvNet", ["fold 1", "fold 2"], np.array([[10.0, 30.0, 50.0], [20.0, 30.0, 75.0]])
+    "esc10-envnet",
+    "ESC-10",
+    "EnvNet",
+    ["fold 1", "fold 2"],
+    np.array([[10.0, 30.0, 50.0], [20.0, 30.0, 75.0]]),
 )
-ALONE = TrainingCurves("CIFAR-10", "ResNet18", ["one run"], np.array([[60.0, 80.5]]))
+ALONE = TrainingCurves("net", "CIFAR-10", "ResNet18", ["one run"], np.array([[60.0, 80.5]]))
 
 
 def drawn(axis):
@@ -49,7 +53,7 @@ def test_a_network_is_a_panel_and_a_run_alone_is_drawn_once():
 
 
 def test_a_single_epoch_is_seen():
-    one = TrainingCurves("ESC-10", "M18", ["fold 1"], np.array([[12.5]]))
+    one = TrainingCurves("esc10-m18", "ESC-10", "M18", ["fold 1"], np.array([[12.5]]))
     (axis,) = training_figure([one], "T").axes
     (line,) = axis.get_lines()
     assert line.get_marker() == "." and axis.get_title().endswith(": 1 epoch")

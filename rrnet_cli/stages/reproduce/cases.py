@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from rrnet_cli.base_settings import Settings
+from rrnet_cli.evaluation.kept_pages import KeptPage
 from rrnet_cli.recipes import FOLDERS, load_recipe
 from rrnet_cli.settings import PLUS, ExtractSettings, GraphSettings, TrainSettings
 
@@ -38,6 +39,7 @@ class Options:
         peers: Whether to run other methods.
         word_vectors: Name or file, instead of the recipes' own.
         commit: Of this code, as it stands in the tables.
+        kept: What an earlier run wrote; its rows stay where this one runs none.
     """
 
     data: Path
@@ -50,6 +52,7 @@ class Options:
     peers: bool = True
     word_vectors: str | None = None
     commit: str = ""
+    kept: KeptPage = field(default_factory=KeptPage)
 
     def chosen_folds(self) -> tuple[int, ...]:
         """Five, or two under the fast budget."""

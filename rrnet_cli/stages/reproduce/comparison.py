@@ -22,21 +22,22 @@ def comparison(
     options = chain.options
     wanted = chosen(every, options)
     rows: list[ResultLine] = []
-    sources: list[str] = []
     for line in every:
         results = Results()
         if line.case is not None and line in wanted:
             results = run(chain, line.case, "classification")
-        rows += results.lines(line, ["top1"])
-        sources += results.sources
+        rows += results.lines(line, ["top1"], options.commit)
+    rows = options.kept.filled(rows)
     return Reproduction(
         target=target,
         title=title,
-        sections=[comparison_section(rows, options.commit)],
+        sections=[comparison_section(rows)],
         records=line_records(rows),
-        training=training_curves(chain, [line for line in every if line in wanted]),
+        rows=rows,
+        training=options.kept.curves(
+            training_curves(chain, [line for line in every if line in wanted])
+        ),
         notes=[*notes, *chain.notes],
-        sources=sources,
         fast=options.fast,
         commit=options.commit,
     )

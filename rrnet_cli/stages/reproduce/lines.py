@@ -69,8 +69,8 @@ class Results:
     bound: OracleBound | None = None
     sources: tuple[str, ...] = ()
 
-    def lines(self, line: Line, metrics: Sequence[str]) -> list[ResultLine]:
-        """The finished rows, one a metric."""
+    def lines(self, line: Line, metrics: Sequence[str], commit: str) -> list[ResultLine]:
+        """The finished rows, one a metric; `commit` is that of the code that ran them."""
         runs = NOT_RUN if line.case else PUBLISHED
         for report in self.reports.values():
             runs = str(report["folds_or_seeds"])
@@ -85,6 +85,8 @@ class Results:
                 best_peer=self.best_peer,
                 bound=self.bound,
                 runs=runs,
+                commit=commit if self.reports else None,
+                sources=self.sources,
             )
             for metric in metrics
         ]

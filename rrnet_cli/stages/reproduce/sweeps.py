@@ -133,7 +133,6 @@ def _page(chain: Chain, sweep: Sweep) -> Reproduction:
     every = lines(sweep, options)
     wanted = chosen(every, options)
     rows: list[ResultLine] = []
-    sources: list[str] = []
     for line in every:
         metric = "rmse" if line.data == "FilmTrust" else "top1"
         values = sweep.values[line.data]
@@ -144,17 +143,17 @@ def _page(chain: Chain, sweep: Sweep) -> Reproduction:
                 results = _run(chain, sweep, line.case, value)
             printed = (sweep.printed or {}).get(line.data, {}).get(value)
             paper = {} if printed is None else {metric: printed}
-            (row,) = results.lines(replace(line, paper=paper), [metric])
+            (row,) = results.lines(replace(line, paper=paper), [metric], options.commit)
             rows.append(replace(row, setting=(sweep.symbol, value)))
-            sources += results.sources
+    rows = options.kept.filled(rows)
     return Reproduction(
         target=sweep.target,
         title=sweep.title,
-        sections=[comparison_section(rows, options.commit, peers=False)],
+        sections=[comparison_section(rows, peers=False)],
         records=line_records(rows),
+        rows=rows,
         panels=sweep_panels(rows, sweep.label),
         notes=[*sweep.notes, *COMMON_NOTES, *chain.notes],
-        sources=sources,
         fast=options.fast,
         commit=options.commit,
     )

@@ -75,28 +75,29 @@ def table(chain: Chain) -> Reproduction:
     every = lines(options)
     wanted = chosen(every, options)
     summary: list[ResultLine] = []
-    methods: list[ResultLine] = []
-    sources: list[str] = []
+    orders: list[tuple[str, ...]] = []
     for line in every:
         results = Results()
         if line in wanted and line.case is not None:
             results = run(chain, line.case, "rating", all_peers=True)
             if _has_controls(line):
                 results = with_controls(chain, line.case, results)
-        rows = results.lines(line, METRICS)
-        summary += rows
-        methods += [_one(row, name) for row in rows for name in _order(line)]
-        sources += results.sources
+        summary += results.lines(line, METRICS, options.commit)
+        orders += [_order(line)] * len(METRICS)
+    summary = options.kept.filled(summary)
+    methods = [
+        _one(row, name) for row, order in zip(summary, orders, strict=True) for name in order
+    ]
     return Reproduction(
         target="table4",
         title="Table IV: ratings",
         sections=[
-            comparison_section(summary, options.commit),
+            comparison_section(summary),
             methods_section(methods, NAMES, "Every method"),
         ],
         records=line_records(methods),
+        rows=summary,
         notes=[*NOTES, *chain.notes],
-        sources=sources,
         fast=options.fast,
         commit=options.commit,
     )
@@ -114,6 +115,7 @@ def _one(row: ResultLine, method: str) -> ResultLine:
         paper=_printed(row.data, method).get(row.metric),
         ours={} if found is None else {name: found},
         runs=NOT_RUN if found is None else row.runs,
+        commit=None if found is None else row.commit,
     )
 
 

@@ -34,7 +34,9 @@ def training_curves(chain: Chain, lines: Sequence[Line]) -> list[TrainingCurves]
             top1 = _select_top1(chain, network)
             if top1 is not None:
                 runs = [_label(network, run) for run in network.runs]
-                drawn[network.name] = TrainingCurves(line.data, line.backbone, runs, top1)
+                drawn[network.name] = TrainingCurves(
+                    network.name, line.data, line.backbone, runs, top1
+                )
     return list(drawn.values())
 
 

@@ -45,7 +45,7 @@ def test_one_row_a_fold_in_percent(tmp_path: Path) -> None:
         ("esc10-logmel", 3): features(tmp_path, "d", None),
     }
     (found,) = training_curves(chain(made), [LOGMEL, ENVNET, PUBLISHED])
-    assert (found.data, found.backbone) == ("ESC-10", "EnvNet")
+    assert (found.network, found.data, found.backbone) == ("esc10-envnet", "ESC-10", "EnvNet")
     assert found.runs == ["fold 1", "fold 3"] and found.epochs == 2
     np.testing.assert_array_equal(found.top1, [[25.0, 50.0], [12.5, 75.0]])
 
@@ -68,3 +68,4 @@ def test_a_network_that_two_lines_use_is_drawn_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.top1, [[50.0, 75.0, 62.5]])
     (alone,) = training_curves(chain(made), [views])
     np.testing.assert_array_equal(alone.top1, found.top1)
+    assert alone.network == found.network == "cifar10-resnet18"

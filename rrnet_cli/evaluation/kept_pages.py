@@ -1,0 +1,162 @@
+"""Pages in a form that is read again, so that a later run adds its rows to those of an earlier one.
+
+Each row keeps the commit that it was run at and the evaluations that it is made of. The paper's
+figures are not kept: they have one place, `published`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rrnet_cli.errors import ConfigError, InputError, ResourceError
+from rrnet_cli.evaluation.oracle import OracleBound
+from rrnet_cli.evaluation.reproduction import NOT_RUN, Figure, ResultLine
+from rrnet_cli.evaluation.training_curves import TrainingCurves
+
+Budget = Literal["full", "fast"]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    data: str
+    backbone: str
+    metric: Literal["top1", "mae", "rmse"]
+    setting: tuple[str, int] | None
+    ours: dict[str, Figure]
+    best_peer: str | None
+    bound: OracleBound | None
+    runs: str
+    commit: str
+    sources: tuple[str, ...]
+
+
+class _Curves(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    network: str
+    data: str
+    backbone: str
+    runs: list[str]
+    top1: list[list[float]]
+
+
+class _Page(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["reproduction"] = "reproduction"
+    target: str
+    budget: Budget
+    rows: list[_Row]
+    training: list[_Curves]
+
+
+@dataclass(frozen=True)
+class KeptPage:
+    """What an earlier run wrote of a target.
+
+    Attributes:
+        rows: Those that were run, without the paper's figures.
+        training: The curves of their networks.
+    """
+
+    rows: Sequence[ResultLine] = ()
+    training: Sequence[TrainingCurves] = ()
+
+    def filled(self, rows: Sequence[ResultLine]) -> list[ResultLine]:
+        """The rows of a new page; one that was not run is as it was kept, if it was."""
+        kept = {_place(row): row for row in self.rows}
+        return [
+            replace(kept[_place(row)], paper_baseline=row.paper_baseline, paper=row.paper)
+            if row.runs == NOT_RUN and _place(row) in kept
+            else row
+            for row in rows
+        ]
+
+    def curves(self, drawn: Sequence[TrainingCurves]) -> list[TrainingCurves]:
+        """Those of a new page, and the kept ones of other networks."""
+        new = {curve.network for curve in drawn}
+        return [*drawn, *(curve for curve in self.training if curve.network not in new)]
+
+
+def page_json(
+    target: str, budget: Budget, rows: Sequence[ResultLine], training: Sequence[TrainingCurves]
+) -> str:
+    """The file's text.
+
+    Args:
+        target: `table2`.
+        budget: Under which all rows were run.
+        rows: Those that were not run are left out.
+        training: Curves.
+    """
+    names = _Row.model_fields
+    page = _Page(
+        target=target,
+        budget=budget,
+        rows=[
+            _Row.model_validate({name: getattr(row, name) for name in names})
+            for row in rows
+            if row.ours
+        ],
+        training=[
+            _Curves(
+                network=curve.network,
+                data=curve.data,
+                backbone=curve.backbone,
+                runs=list(curve.runs),
+                top1=np.round(curve.top1, 4).tolist(),
+            )
+            for curve in training
+        ],
+    )
+    return json.dumps(page.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+
+
+def read_page(path: Path, target: str, budget: Budget) -> KeptPage:
+    """What `page_json` wrote; nothing where there is no file.
+
+    Raises:
+        ResourceError: It cannot be read.
+        InputError: It is no page.
+        ConfigError: It is of another target or budget.
+    """
+    try:
+        page = _Page.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return KeptPage()
+    except OSError as error:
+        raise ResourceError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{path} is no page that `rrnet reproduce` wrote: {where}: {first['msg']}",
+            "leave out --keep to write it anew",
+        ) from error
+    if (page.target, page.budget) != (target, budget):
+        raise ConfigError(
+            f"{path} holds {page.target} of budget {page.budget}, not {target} of {budget}",
+            "rows of both would mix: give another --out",
+        )
+    return KeptPage(
+        rows=[ResultLine(**{name: getattr(row, name) for name in _Row.model_fields})
+              for row in page.rows],
+        training=[
+            TrainingCurves(
+                curve.network, curve.data, curve.backbone, curve.runs, np.array(curve.top1)
+            )
+            for curve in page.training
+        ],
+    )  # fmt: skip
+
+
+def _place(row: ResultLine) -> tuple[object, ...]:
+    return row.data, row.backbone, row.setting, row.metric

@@ -1,0 +1,105 @@
+"""Rows of a page that outlive the run that made them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rrnet_cli.errors import ConfigError, InputError
+from rrnet_cli.evaluation.kept_pages import KeptPage, page_json, read_page
+from rrnet_cli.evaluation.oracle import OracleBound
+from rrnet_cli.evaluation.published import Published
+from rrnet_cli.evaluation.reproduction import NOT_RUN, Figure, ResultLine
+from rrnet_cli.evaluation.results import ResultRow, read_results, write_results
+from rrnet_cli.evaluation.training_curves import TrainingCurves
+
+NOTHING = ResultLine("CIFAR-10", "ResNet18", "top1", paper=Published(89.63))
+RUN = replace(
+    NOTHING,
+    ours={
+        "baseline": Figure(80.0, 80.0, None, 100, 1),
+        "plus": Figure(81.0, 81.0, None, 100, 1, 1.0, 0.5, 1.5, 0.01),
+    },
+    best_peer="knn",
+    bound=OracleBound(100, 20, 19, 5),
+    runs="seed 0",
+    commit="old",
+    sources=("evaluation/x@1",),
+)
+OTHER = ResultLine("CIFAR-10", "MobileNetV2", "top1")
+CURVES = TrainingCurves("net", "CIFAR-10", "ResNet18", ["one run"], np.array([[10.0, 200 / 3]]))
+
+
+def kept(tmp_path, rows, training=()) -> KeptPage:
+    path = tmp_path / "table2.json"
+    path.write_text(page_json("table2", "full", rows, training))
+    return read_page(path, "table2", "full")
+
+
+def test_a_row_comes_back_as_it_was_beside_todays_figures_of_the_paper(tmp_path):
+    page = kept(tmp_path, [RUN, OTHER])
+    assert len(page.rows) == 1, "what was not run is not kept"
+    today = replace(NOTHING, paper=Published(90.0))
+    assert page.filled([OTHER, today]) == [OTHER, replace(RUN, paper=Published(90.0))]
+
+
+def test_what_was_run_now_takes_the_place_of_what_was_kept(tmp_path):
+    new = replace(RUN, commit="new")
+    assert kept(tmp_path, [RUN]).filled([new]) == [new]
+
+
+def test_rows_are_told_apart_by_setting_and_metric(tmp_path):
+    rows = [
+        replace(RUN, metric=metric, setting=setting, commit=f"{metric} {setting}")
+        for metric in ("mae", "rmse")
+        for setting in (("h", 4), ("h", 8), None)
+    ]
+    blank = [replace(row, ours={}, runs=NOT_RUN, commit=None) for row in rows]
+    assert kept(tmp_path, rows).filled(blank) == rows
+
+
+def test_curves_are_kept_by_network(tmp_path):
+    other = replace(CURVES, network="other")
+    page = kept(tmp_path, [RUN], [CURVES, other])
+    new = replace(CURVES, top1=np.array([[1.0]]))
+    found = page.curves([new])
+    assert [curve.network for curve in found] == ["net", "other"]
+    np.testing.assert_array_equal(found[0].top1, [[1.0]])
+    np.testing.assert_allclose(found[1].top1, CURVES.top1, atol=1e-4)
+
+
+def test_no_file_is_nothing_kept(tmp_path):
+    page = read_page(tmp_path / "none.json", "table2", "full")
+    assert page.filled([NOTHING]) == [NOTHING] and page.curves([]) == []
+
+
+def test_another_page_is_refused(tmp_path):
+    path = tmp_path / "table2.json"
+    path.write_text(page_json("table2", "fast", [RUN], []))
+    for target, budget in (("table2", "full"), ("table5", "fast")):
+        with pytest.raises(ConfigError, match="holds table2 of budget fast"):
+            read_page(path, target, budget)
+    content = json.loads(path.read_text())
+    content["rows"][0]["metric"] = "recall"
+    for text, where in (("[]", "no page"), (json.dumps(content), "rows.0.metric")):
+        path.write_text(text)
+        with pytest.raises(InputError, match=where):
+            read_page(path, "table2", "fast")
+
+
+def test_a_table_of_results_passes_pages_over(tmp_path):
+    kept(tmp_path, [RUN])
+    write_results(tmp_path / "a.json", [ResultRow(metric="top1")])
+    assert len(read_results(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("target", ["table1", "table2", "table4", "table5", "fig3", "fig4"])
+def test_the_rows_under_docs_can_be_added_to(target):
+    folder = Path(__file__).parents[2] / "docs/results"
+    page = read_page(folder / f"{target}.json", target, "full")
+    text = (folder / f"{target}.md").read_text()
+    assert page.rows and all(source in text for row in page.rows for source in row.sources)
