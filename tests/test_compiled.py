@@ -66,6 +66,22 @@ def test_without_a_compiler_the_plain_engine_is_chosen() -> None:
     assert done.stdout.split() == ["dgl"]
 
 
+def test_factors_are_fitted_without_a_compiler() -> None:
+    code = (
+        "import rrnet_cli.stages.extract, rrnet_cli.stages.train, torch\n"
+        "from rrnet_cli.features.sparse_products import pair_products\n"
+        "print(pair_products(torch.ones(2, 3), torch.ones(2, 3), *torch.tensor([[0], [1]])))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "tensor([3.])"
+
+
 def test_every_task_runs_and_an_error_of_one_is_raised() -> None:
     done: list[int] = []
     run(done.append, [(number,) for number in range(4)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rrnet_cli.cli.provenance import code_version
-from rrnet_cli.errors import ConfigError
+from rrnet_cli.errors import ConfigError, RRNetError
 
 if TYPE_CHECKING:
     from rrnet_cli.cli.console import Session
@@ -110,6 +111,12 @@ def reproduce(
     if dry_run:
         store = PlanningStore(store.root, verify=store.verifies)
     chosen_budget = _one_of("--budget", budget, ("full", "fast"))
+
+    def before() -> KeptPage:
+        return read_page(out / f"{target}.json", target, chosen_budget)
+
+    if keep:
+        before()  # whether it can be read is known before anything is run
     options = Options(
         data=data,
         fast=chosen_budget == "fast",
@@ -121,7 +128,7 @@ def reproduce(
         peers=peers,
         word_vectors=word_vectors,
         commit=code_version(),
-        kept=read_page(out / f"{target}.json", target, chosen_budget) if keep else KeptPage(),
+        kept=before if keep else KeptPage,
     )
     chain = Chain(store, options, session.reporter)
     page = run(target, chain)
@@ -148,17 +155,21 @@ def _emit_plan(session: Session, chain: Chain) -> None:
 
 def _emit_page(session: Session, page: Reproduction, out: Path) -> None:
     from rrnet_cli.evaluation import sweep_plots, training_curves
-    from rrnet_cli.evaluation.kept_pages import Budget, page_json
+    from rrnet_cli.evaluation.kept_pages import Budget, page_json, read_page
     from rrnet_cli.evaluation.results import write_text
 
     text = page.markdown()
-    files = [out / f"{page.target}.md", out / f"{page.target}.csv"]
-    write_text(files[0], text)
-    write_text(files[1], page.csv())
-    if page.rows:
+    budget: Budget = "fast" if page.fast else "full"
+    files = []
+    if page.rows:  # first: it is what a later run goes by
         files.append(out / f"{page.target}.json")
-        budget: Budget = "fast" if page.fast else "full"
-        write_text(files[-1], page_json(page.target, budget, page.rows, page.training))
+        with suppress(RRNetError):  # of another budget, or no page: nothing to lose
+            if lost := read_page(files[0], page.target, budget).lost(page.rows):
+                session.reporter.note(f"no longer in {files[0]}: {', '.join(lost)}")
+        write_text(files[0], page_json(page.target, budget, page.rows, page.training))
+    for suffix, content in (("md", text), ("csv", page.csv())):
+        files.append(out / f"{page.target}.{suffix}")
+        write_text(files[-1], content)
     if page.panels or page.training:
         files.append(out / f"{page.target}.png")
     if page.panels:
@@ -169,7 +180,7 @@ def _emit_page(session: Session, page: Reproduction, out: Path) -> None:
     session.emit(
         {
             "target": page.target,
-            "budget": "fast" if page.fast else "full",
+            "budget": budget,
             "commit": page.commit,
             "figures": list(page.records),
             "notes": list(page.notes),

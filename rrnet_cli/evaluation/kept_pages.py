@@ -10,27 +10,28 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rrnet_cli.errors import ConfigError, InputError, ResourceError
 from rrnet_cli.evaluation.oracle import OracleBound
 from rrnet_cli.evaluation.reproduction import NOT_RUN, Figure, ResultLine
+from rrnet_cli.evaluation.results import PAGE
 from rrnet_cli.evaluation.training_curves import TrainingCurves
 
 Budget = Literal["full", "fast"]
 
 
 class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
 
     data: str
     backbone: str
     metric: Literal["top1", "mae", "rmse"]
     setting: tuple[str, int] | None
-    ours: dict[str, Figure]
+    ours: Annotated[dict[str, Figure], Field(min_length=1)]
     best_peer: str | None
     bound: OracleBound | None
     runs: str
@@ -47,11 +48,17 @@ class _Curves(BaseModel):
     runs: list[str]
     top1: list[list[float]]
 
+    @model_validator(mode="after")
+    def _is_a_table(self) -> Self:
+        if len({len(run) for run in self.top1}) != 1 or len(self.top1) != len(self.runs):
+            raise ValueError("top1 must have one row of the same length for each run")
+        return self
+
 
 class _Page(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["reproduction"] = "reproduction"
+    kind: str
     target: str
     budget: Budget
     rows: list[_Row]
@@ -80,10 +87,31 @@ class KeptPage:
             for row in rows
         ]
 
-    def curves(self, drawn: Sequence[TrainingCurves]) -> list[TrainingCurves]:
-        """Those of a new page, and the kept ones of other networks."""
-        new = {curve.network for curve in drawn}
-        return [*drawn, *(curve for curve in self.training if curve.network not in new)]
+    def lost(self, rows: Sequence[ResultLine]) -> list[str]:
+        """Data and backbone of the kept rows that a new page has no figures for."""
+        present = {_place(row) for row in rows if row.ours}
+        return list(
+            dict.fromkeys(
+                f"{row.data} {row.backbone}" for row in self.rows if _place(row) not in present
+            )
+        )
+
+    def curves(
+        self, drawn: Sequence[TrainingCurves], networks: Sequence[str], run: Sequence[str]
+    ) -> list[TrainingCurves]:
+        """The curves of a new page, and the kept ones of networks that were not run again.
+
+        Args:
+            drawn: Of the new page.
+            networks: Names of all networks of the target, in the order of its rows.
+            run: Those that were run now.
+        """
+        kept = [curve for curve in self.training if curve.network not in run]
+        order = list(networks)
+        return sorted(
+            (curve for curve in [*drawn, *kept] if curve.network in order),
+            key=lambda curve: order.index(curve.network),
+        )
 
 
 def page_json(
@@ -95,17 +123,13 @@ def page_json(
         target: `table2`.
         budget: Under which all rows were run.
         rows: Those that were not run are left out.
-        training: Curves.
+        training: Curves; four decimals of a percent are kept.
     """
-    names = _Row.model_fields
     page = _Page(
+        kind=PAGE,
         target=target,
         budget=budget,
-        rows=[
-            _Row.model_validate({name: getattr(row, name) for name in names})
-            for row in rows
-            if row.ours
-        ],
+        rows=[_Row.model_validate(row) for row in rows if row.ours],
         training=[
             _Curves(
                 network=curve.network,
@@ -129,33 +153,32 @@ def read_page(path: Path, target: str, budget: Budget) -> KeptPage:
         ConfigError: It is of another target or budget.
     """
     try:
-        page = _Page.model_validate_json(path.read_text(encoding="utf-8"))
+        page = _Page.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return KeptPage()
     except OSError as error:
         raise ResourceError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "the file"
         raise InputError(
             f"{path} is no page that `rrnet reproduce` wrote: {where}: {first['msg']}",
-            "leave out --keep to write it anew",
+            "move it away to begin anew",
         ) from error
-    if (page.target, page.budget) != (target, budget):
+    if (page.kind, page.target, page.budget) != (PAGE, target, budget):
         raise ConfigError(
             f"{path} holds {page.target} of budget {page.budget}, not {target} of {budget}",
             "rows of both would mix: give another --out",
         )
     return KeptPage(
-        rows=[ResultLine(**{name: getattr(row, name) for name in _Row.model_fields})
-              for row in page.rows],
+        rows=[ResultLine(**dict(row)) for row in page.rows],
         training=[
             TrainingCurves(
                 curve.network, curve.data, curve.backbone, curve.runs, np.array(curve.top1)
             )
             for curve in page.training
         ],
-    )  # fmt: skip
+    )
 
 
 def _place(row: ResultLine) -> tuple[object, ...]:

@@ -64,7 +64,7 @@ class ResultLine:
         setting: Of a sweep, its name and value.
         method: Of a table with a row for each method, whose `paper` is then of this method.
         commit: Of the code that ran it; None where there are no runs.
-        sources: References of the evaluations that it is made of.
+        sources: References of the evaluations (or models) that it is made of.
     """
 
     data: str

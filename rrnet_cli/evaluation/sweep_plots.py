@@ -33,10 +33,14 @@ class Panel:
 
 
 def swept(path: Path, panels: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Write `swept_figure` as PNG."""
+    save(swept_figure(panels, title), path)
+
+
+def swept_figure(panels: Sequence[Mapping[str, Any]], title: str) -> Any:
     """A metric against a setting: one panel a data set, one line a method.
 
     Args:
-        path: PNG to write.
         panels: Each `title`, `xlabel`, `ylabel` and `lines`: `name`, `x`, `y` and `std`, whose
             None are left out; a line may be `level` (the same for every x).
         title: Over all.
@@ -61,7 +65,7 @@ def swept(path: Path, panels: Sequence[Mapping[str, Any]], title: str) -> None:
         axis.set_xticks(sorted({x for line in panel["lines"] for x in line["x"]}))
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")
-    save(figure, path)
+    return figure
 
 
 def trials(

@@ -113,7 +113,13 @@ class Factors(nn.Module):
 
 
 def neighbour_sum(places: Tensor, value: Tensor, shape: tuple[int, int]) -> SparseMatrix:
-    """Sparse (shape) matrix with `value` (n,) at `places` (2, n), for sums over neighbours."""
+    """Sparse matrix of a shape, for sums over neighbours.
+
+    Args:
+        places: (2, n) int64 rows and columns.
+        value: (n,) float32.
+        shape: Of the matrix.
+    """
     rows, columns = places.numpy()
     return SparseMatrix(rows, columns, value.numpy(), shape)
 

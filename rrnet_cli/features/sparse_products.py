@@ -6,6 +6,8 @@ factors for each operation on them: on Ciao that is most of a step.
 
 from __future__ import annotations
 
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,6 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from rrnet_cli.compiled import kernel
 from rrnet_cli.features.rating_data import IntArray
 
 
@@ -23,20 +24,32 @@ class SparseMatrix:
     """A constant sparse matrix to multiply dense ones with.
 
     Args:
-        rows, columns: (n,) int64 places; values of the same place are added up.
+        rows: (n,) int64.
+        columns: (n,) int64; values of the same place are added up.
         value: (n,) float32.
         shape: Of the matrix.
+
+    Raises:
+        IndexError: A place outside of the matrix.
     """
 
     def __init__(
         self, rows: IntArray, columns: IntArray, value: NDArray[np.float32], shape: tuple[int, int]
     ) -> None:
+        _check(rows, shape[0])
+        _check(columns, shape[1])
         self.shape = shape
         order = np.argsort(rows, kind="stable")  # a row's values lie together
         self.entries = rows[order], columns[order], value[order]
 
     def __matmul__(self, dense: Tensor) -> Tensor:
-        """Times (columns, d) float32 or float64, differentiable in it: (rows, d)."""
+        """The product with (columns, d) floats, differentiable in them: (rows, d) of their type.
+
+        Raises:
+            ValueError: `dense` has another number of rows.
+        """
+        if len(dense) != self.shape[1]:
+            raise ValueError(f"{self.shape} times {tuple(dense.shape)} is no product")
         product: Tensor = _product(dense, self)
         return product
 
@@ -52,13 +65,25 @@ def pair_products(left: Tensor, right: Tensor, row: Tensor, other: Tensor) -> Te
 
     Returns:
         (n,), of the same type.
+
+    Raises:
+        ValueError: Tables of unlike width or type.
+        IndexError: A row that is not there.
     """
-    product: Tensor = _pair_products(left, right, row.numpy(), other.numpy())
+    if left.shape[1:] != right.shape[1:] or left.dtype != right.dtype:
+        raise ValueError(f"rows of {left.shape[1:]} {left.dtype}, {right.shape[1:]} {right.dtype}")
+    pairs = row.numpy(), other.numpy()
+    _check(pairs[0], len(left))
+    _check(pairs[1], len(right))
+    product: Tensor = _pair_products(left, right, *pairs)
     return product
 
 
 def weighted_squares(value: Tensor, weight: Tensor) -> Tensor:
-    """Σ weight |value|² of rows (n, d) and their weights (n,); scalar, differentiable in value."""
+    """Σ weight |value|² of rows (n, d); scalar, differentiable in the rows.
+
+    `weight` (n,) is of the same type, and constant.
+    """
     total: Tensor = _weighted_squares(value, weight)
     return total
 
@@ -82,8 +107,11 @@ class _PairProducts(Function):
     def forward(ctx: Any, left: Tensor, right: Tensor, row: IntArray, other: IntArray) -> Tensor:
         ctx.save_for_backward(left, right)
         ctx.pairs = row, other
+        kernels = _kernels()
+        if kernels is None:
+            return (left[torch.from_numpy(row)] * right[torch.from_numpy(other)]).sum(1)
         product = torch.empty(len(row), dtype=left.dtype)
-        _multiply(row, other, _array(left), _array(right), product.numpy())
+        kernels.multiply(row, other, _array(left), _array(right), product.numpy())
         return product
 
     @staticmethod
@@ -118,12 +146,26 @@ _pair_products: Any = _PairProducts.apply
 _weighted_squares: Any = _WeightedSquares.apply
 
 
+@cache
+def _kernels() -> ModuleType | None:
+    """The module of kernels; None where numba does not work, and torch has to do."""
+    try:
+        from rrnet_cli.features import factor_kernels
+    except (ImportError, RuntimeError, OSError, AttributeError):  # as `engines.choose`
+        return None
+    return factor_kernels
+
+
 def _added(
     into: IntArray, of: IntArray, weight: NDArray[Any], dense: Tensor, num_rows: int
 ) -> Tensor:
     """Σ weight[n] dense[of[n]] into row `into[n]`, in the order of n: (num_rows, d)."""
     total = torch.zeros(num_rows, dense.shape[1], dtype=dense.dtype)
-    _add(into, of, weight, _array(dense), total.numpy())
+    kernels = _kernels()
+    if kernels is None:
+        terms = torch.from_numpy(weight)[:, None] * dense[torch.from_numpy(of)]
+        return total.index_add_(0, torch.from_numpy(into), terms.to(dense.dtype))
+    kernels.add(into, of, weight, _array(dense), total.numpy())
     return total
 
 
@@ -132,19 +174,7 @@ def _array(tensor: Tensor) -> NDArray[Any]:
     return array
 
 
-@kernel
-def _multiply(row: Any, other: Any, left: Any, right: Any, product: Any) -> None:
-    for pair in range(row.shape[0]):
-        one, two = left[row[pair]], right[other[pair]]
-        total = product.dtype.type(0)
-        for column in range(left.shape[1]):
-            total += one[column] * two[column]
-        product[pair] = total
-
-
-@kernel
-def _add(into: Any, of: Any, weight: Any, dense: Any, total: Any) -> None:
-    for entry in range(into.shape[0]):
-        target, source, share = total[into[entry]], dense[of[entry]], weight[entry]
-        for column in range(dense.shape[1]):
-            target[column] += share * source[column]
+def _check(rows: IntArray, count: int) -> None:
+    """Kernels look at no bounds."""
+    if len(rows) and not 0 <= rows.min() <= rows.max() < count:
+        raise IndexError(f"rows {rows.min()} to {rows.max()} of a table of {count}")

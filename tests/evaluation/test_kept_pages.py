@@ -62,19 +62,27 @@ def test_rows_are_told_apart_by_setting_and_metric(tmp_path):
     assert kept(tmp_path, rows).filled(blank) == rows
 
 
-def test_curves_are_kept_by_network(tmp_path):
-    other = replace(CURVES, network="other")
-    page = kept(tmp_path, [RUN], [CURVES, other])
-    new = replace(CURVES, top1=np.array([[1.0]]))
-    found = page.curves([new])
-    assert [curve.network for curve in found] == ["net", "other"]
+def test_curves_are_kept_by_network_in_the_order_of_the_table(tmp_path):
+    page = kept(tmp_path, [RUN], [replace(CURVES, network=name) for name in ("a", "b", "gone")])
+    new = replace(CURVES, network="b", top1=np.array([[1.0]]))
+    found = page.curves([new], ["b", "c", "a"], ["b"])
+    assert [curve.network for curve in found] == ["b", "a"]
     np.testing.assert_array_equal(found[0].top1, [[1.0]])
     np.testing.assert_allclose(found[1].top1, CURVES.top1, atol=1e-4)
+    assert [curve.network for curve in page.curves([], ["a", "b"], ["b"])] == ["a"], (
+        "what was run without a curve has none"
+    )
+
+
+def test_what_a_new_page_loses_is_named(tmp_path):
+    page = kept(tmp_path, [RUN, replace(RUN, backbone="renamed"), replace(RUN, metric="rmse")])
+    assert page.lost([RUN, replace(RUN, metric="rmse")]) == ["CIFAR-10 renamed"]
+    assert page.lost([NOTHING]) == ["CIFAR-10 ResNet18", "CIFAR-10 renamed"]
 
 
 def test_no_file_is_nothing_kept(tmp_path):
     page = read_page(tmp_path / "none.json", "table2", "full")
-    assert page.filled([NOTHING]) == [NOTHING] and page.curves([]) == []
+    assert page.filled([NOTHING]) == [NOTHING] and page.curves([], ["net"], []) == []
 
 
 def test_another_page_is_refused(tmp_path):
@@ -85,8 +93,16 @@ def test_another_page_is_refused(tmp_path):
             read_page(path, target, budget)
     content = json.loads(path.read_text())
     content["rows"][0]["metric"] = "recall"
-    for text, where in (("[]", "no page"), (json.dumps(content), "rows.0.metric")):
-        path.write_text(text)
+    ragged = replace(CURVES, runs=["one", "two"])
+    with pytest.raises(ValueError, match="one row of the same length"):
+        page_json("table2", "full", [RUN], [ragged])
+    broken = (
+        (b"[]", "the file: "),
+        (json.dumps(content).encode(), "rows.0.metric"),
+        (b"\xff", "JSON"),
+    )
+    for text, where in broken:
+        path.write_bytes(text)
         with pytest.raises(InputError, match=where):
             read_page(path, "table2", "fast")
 

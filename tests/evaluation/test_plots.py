@@ -93,3 +93,17 @@ def test_pyplot_and_its_global_state_are_not_touched(tmp_path):
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "x.png")], check=True)
+
+
+def test_a_method_has_one_colour_in_all_panels():
+    def panel(*names):
+        lines = [{"name": name, "x": [1], "y": [0.5], "std": [None], "level": name == "baseline"}
+                 for name in names]  # fmt: skip
+        return {"title": "A", "xlabel": "K", "ylabel": "top-1", "lines": lines}
+
+    figure = sweep_plots.swept_figure([panel("baseline", "paper", "plus"), panel("plus")], "T")
+    colours = [
+        {c.get_label(): c.lines[0].get_color() for c in axis.containers} for axis in figure.axes
+    ]
+    assert colours[0]["plus"] == colours[1]["plus"]
+    assert len(set(colours[0].values())) == 3

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
+from rrnet_cli.features import sparse_products
 from rrnet_cli.features.sparse_products import SparseMatrix, pair_products, weighted_squares
 
 
@@ -23,7 +24,15 @@ def table(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(rows, columns, generator=generator, dtype=torch.float64, requires_grad=True)
 
 
-@settings(deadline=None)  # the first compiles
+@pytest.fixture(params=["kernels", "torch"], autouse=True)
+def compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything with kernels, and as where numba does not work."""
+    if request.param == "torch":
+        monkeypatch.setattr(sparse_products, "_kernels", lambda: None)
+
+
+# the first example compiles; the fixture is the same for all of them
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 99),
     count=st.integers(0, 40),
@@ -62,5 +71,21 @@ def test_gradients_are_those_of_finite_differences() -> None:
 def test_gradients_keep_the_type_and_whoever_is_in_no_pair_has_none(dtype: torch.dtype) -> None:
     left, right = (table(rows, 2).detach().to(dtype).requires_grad_() for rows in (3, 2))
     pair_products(left, right, torch.tensor([0, 0, 2]), torch.tensor([1, 1, 0])).sum().backward()
-    assert left.grad is not None and left.grad.dtype == dtype
+    assert left.grad is not None and right.grad is not None
+    assert left.grad.dtype == right.grad.dtype == dtype
     assert torch.equal(left.grad, torch.stack([2 * right[1], 0 * right[1], right[0]]).detach())
+    assert torch.equal(right.grad, torch.stack([left[2], 2 * left[0]]).detach())
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    value, one = np.ones(1, np.float32), torch.tensor([1])
+    for row, column in ((2, 0), (0, 3), (-1, 0)):
+        with pytest.raises(IndexError, match="of a table of"):
+            SparseMatrix(np.array([row]), np.array([column]), value, (2, 3))
+    with pytest.raises(ValueError, match="no product"):
+        SparseMatrix(np.array([0]), np.array([0]), value, (2, 3)) @ torch.ones(2, 1)
+    with pytest.raises(IndexError, match="rows 1 to 1 of a table of 1"):
+        pair_products(torch.ones(2, 2), torch.ones(1, 2), one, one)
+    for other in (torch.ones(2, 3), torch.ones(2, 2).double()):
+        with pytest.raises(ValueError, match="rows of"):
+            pair_products(torch.ones(2, 2), other, one, one)

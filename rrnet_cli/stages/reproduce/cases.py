@@ -7,7 +7,7 @@ recipes is said here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -39,7 +39,8 @@ class Options:
         peers: Whether to run other methods.
         word_vectors: Name or file, instead of the recipes' own.
         commit: Of this code, as it stands in the tables.
-        kept: What an earlier run wrote; its rows stay where this one runs none.
+        kept: Gives what an earlier run wrote; its rows stay where this one runs none. Asked for
+            when all is run: another run may have written meanwhile.
     """
 
     data: Path
@@ -52,7 +53,7 @@ class Options:
     peers: bool = True
     word_vectors: str | None = None
     commit: str = ""
-    kept: KeptPage = field(default_factory=KeptPage)
+    kept: Callable[[], KeptPage] = KeptPage
 
     def chosen_folds(self) -> tuple[int, ...]:
         """Five, or two under the fast budget."""

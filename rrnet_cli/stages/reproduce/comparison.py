@@ -12,7 +12,7 @@ from rrnet_cli.evaluation.reproduction_pages import (
 )
 from rrnet_cli.stages.reproduce.chain import Chain
 from rrnet_cli.stages.reproduce.lines import Line, Results, chosen, run
-from rrnet_cli.stages.reproduce.training import training_curves
+from rrnet_cli.stages.reproduce.training import networks, training_curves
 
 
 def comparison(
@@ -27,15 +27,17 @@ def comparison(
         if line.case is not None and line in wanted:
             results = run(chain, line.case, "classification")
         rows += results.lines(line, ["top1"], options.commit)
-    rows = options.kept.filled(rows)
+    kept = options.kept()
+    rows = kept.filled(rows)
+    run_now = [line for line in every if line in wanted]
     return Reproduction(
         target=target,
         title=title,
         sections=[comparison_section(rows)],
         records=line_records(rows),
         rows=rows,
-        training=options.kept.curves(
-            training_curves(chain, [line for line in every if line in wanted])
+        training=kept.curves(
+            training_curves(chain, run_now, every), networks(every), networks(run_now)
         ),
         notes=[*notes, *chain.notes],
         fast=options.fast,

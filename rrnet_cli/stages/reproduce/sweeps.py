@@ -145,7 +145,7 @@ def _page(chain: Chain, sweep: Sweep) -> Reproduction:
             paper = {} if printed is None else {metric: printed}
             (row,) = results.lines(replace(line, paper=paper), [metric], options.commit)
             rows.append(replace(row, setting=(sweep.symbol, value)))
-    rows = options.kept.filled(rows)
+    rows = options.kept().filled(rows)
     return Reproduction(
         target=sweep.target,
         title=sweep.title,

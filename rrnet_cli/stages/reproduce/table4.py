@@ -84,7 +84,7 @@ def table(chain: Chain) -> Reproduction:
                 results = with_controls(chain, line.case, results)
         summary += results.lines(line, METRICS, options.commit)
         orders += [_order(line)] * len(METRICS)
-    summary = options.kept.filled(summary)
+    summary = options.kept().filled(summary)
     methods = [
         _one(row, name) for row, order in zip(summary, orders, strict=True) for name in order
     ]

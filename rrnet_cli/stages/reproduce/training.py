@@ -16,15 +16,19 @@ HISTORY = "history.parquet"
 """One row an epoch; a baseline that is no network has none."""
 
 
-def training_curves(chain: Chain, lines: Sequence[Line]) -> list[TrainingCurves]:
-    """The curves of each network, once for all lines that use it.
+def training_curves(
+    chain: Chain, lines: Sequence[Line], every: Sequence[Line]
+) -> list[TrainingCurves]:
+    """The curves of each network, once for all lines that use it, named after its own line.
 
     Lines without a network are left out, and those whose features a dry run lacks.
 
     Args:
         chain: Has made, or found, the features of the lines.
         lines: Those that were run.
+        every: All of the table, run or not.
     """
+    own = {line.case.name: line for line in every if line.case is not None}
     drawn: dict[str, TrainingCurves] = {}
     for line in lines:
         if line.case is None:
@@ -34,10 +38,17 @@ def training_curves(chain: Chain, lines: Sequence[Line]) -> list[TrainingCurves]
             top1 = _select_top1(chain, network)
             if top1 is not None:
                 runs = [_label(network, run) for run in network.runs]
+                named = own.get(network.name, line)
                 drawn[network.name] = TrainingCurves(
-                    network.name, line.data, line.backbone, runs, top1
+                    network.name, named.data, named.backbone, runs, top1
                 )
     return list(drawn.values())
+
+
+def networks(lines: Sequence[Line]) -> list[str]:
+    """The names of the networks that lines use, in their order."""
+    cases = [line.case for line in lines if line.case is not None]
+    return list(dict.fromkeys((case.weights_of or case).name for case in cases))
 
 
 def _select_top1(chain: Chain, case: Case) -> NDArray[np.float64] | None:

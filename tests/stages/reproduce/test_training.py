@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from rrnet_cli.stages.reproduce.cases import Options, picture, sound, with_views
 from rrnet_cli.stages.reproduce.lines import Line
-from rrnet_cli.stages.reproduce.training import training_curves
+from rrnet_cli.stages.reproduce.training import networks, training_curves
 from rrnet_cli.store.artifact import Key
 from rrnet_cli.store.store import Store
 
@@ -44,7 +44,7 @@ def test_one_row_a_fold_in_percent(tmp_path: Path) -> None:
         ("esc10-logmel", 1): features(tmp_path, "c", None),
         ("esc10-logmel", 3): features(tmp_path, "d", None),
     }
-    (found,) = training_curves(chain(made), [LOGMEL, ENVNET, PUBLISHED])
+    (found,) = training_curves(chain(made), [LOGMEL, ENVNET, PUBLISHED], [])
     assert (found.network, found.data, found.backbone) == ("esc10-envnet", "ESC-10", "EnvNet")
     assert found.runs == ["fold 1", "fold 3"] and found.epochs == 2
     np.testing.assert_array_equal(found.top1, [[25.0, 50.0], [12.5, 75.0]])
@@ -52,10 +52,10 @@ def test_one_row_a_fold_in_percent(tmp_path: Path) -> None:
 
 def test_no_network_no_curves(tmp_path: Path) -> None:
     made = {("esc10-logmel", run): features(tmp_path, f"l{run}", None) for run in (1, 3)}
-    assert training_curves(chain(made), [LOGMEL, PUBLISHED]) == []
-    assert training_curves(chain({}), [ENVNET]) == [], "a dry run that lacks them"
+    assert training_curves(chain(made), [LOGMEL, PUBLISHED], []) == []
+    assert training_curves(chain({}), [ENVNET], []) == [], "a dry run that lacks them"
     nothing = {("esc10-envnet", run): features(tmp_path, f"e{run}", [np.nan]) for run in (1, 3)}
-    assert training_curves(chain(nothing), [ENVNET]) == [], "nothing to select on"
+    assert training_curves(chain(nothing), [ENVNET], []) == [], "nothing to select on"
 
 
 def test_a_network_that_two_lines_use_is_drawn_once(tmp_path: Path) -> None:
@@ -63,9 +63,11 @@ def test_a_network_that_two_lines_use_is_drawn_once(tmp_path: Path) -> None:
     plain = Line("CIFAR-10", "ResNet18", case)
     views = replace(plain, backbone="ResNet18, 10 views", case=with_views(case, 10))
     made = {("cifar10-resnet18", 0): features(tmp_path, "a", [0.5, 0.75, 0.625])}
-    (found,) = training_curves(chain(made), [plain, views])
+    (found,) = training_curves(chain(made), [plain, views], [plain, views])
     assert found.backbone == "ResNet18" and found.runs == ["one run"]
     np.testing.assert_array_equal(found.top1, [[50.0, 75.0, 62.5]])
-    (alone,) = training_curves(chain(made), [views])
+    (alone,) = training_curves(chain(made), [views], [plain, views])
     np.testing.assert_array_equal(alone.top1, found.top1)
     assert alone.network == found.network == "cifar10-resnet18"
+    assert alone.backbone == "ResNet18", "named after its own line"
+    assert networks([views, LOGMEL, PUBLISHED, plain]) == ["cifar10-resnet18", "esc10-logmel"]
