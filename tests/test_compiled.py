@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 
 from rrnet_cli.compiled import kernel, run
+from tests.uncompiled import without_compiler
 
 
 def fill(out: Any) -> None:
@@ -56,14 +54,7 @@ def test_a_full_disk_does_not_stop_a_kernel(
 
 def test_without_a_compiler_the_plain_engine_is_chosen() -> None:
     code = "from rrnet_cli.models import engines; print(engines.choose().name)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == ["dgl"]
+    assert without_compiler(code) == "dgl"
 
 
 def test_factors_are_fitted_without_a_compiler() -> None:
@@ -72,14 +63,7 @@ def test_factors_are_fitted_without_a_compiler() -> None:
         "from rrnet_cli.features.sparse_products import pair_products\n"
         "print(pair_products(torch.ones(2, 3), torch.ones(2, 3), *torch.tensor([[0], [1]])))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "tensor([3.])"
+    assert without_compiler(code) == "tensor([3.])"
 
 
 def test_every_task_runs_and_an_error_of_one_is_raised() -> None:

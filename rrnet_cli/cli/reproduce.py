@@ -163,7 +163,7 @@ def _emit_page(session: Session, page: Reproduction, out: Path) -> None:
     files = []
     if page.rows:  # first: it is what a later run goes by
         files.append(out / f"{page.target}.json")
-        with suppress(RRNetError):  # of another budget, or no page: nothing to lose
+        with suppress(RRNetError):  # of another budget, or no page: no rows to name
             if lost := read_page(files[0], page.target, budget).lost(page.rows):
                 session.reporter.note(f"no longer in {files[0]}: {', '.join(lost)}")
         write_text(files[0], page_json(page.target, budget, page.rows, page.training))

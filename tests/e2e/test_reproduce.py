@@ -185,6 +185,7 @@ def test_rows_of_an_earlier_run_stay_when_they_are_to_be_kept(
     assert set(both) - set(first) == {"- CIFAR-10, MobileNetV2, ImageNet stem"}, "its curve"
     alone = rows("--only", "mobilenet_v2", "--presets", "plus")
     assert "not run here" in alone["CIFAR-10 ResNet18, ImageNet stem"]
+    # notes are not for the quiet
     table = invoke(*words(folder, "table2", "--only", "resnet18", "--presets", "plus")[1:])
     assert "no longer in reproduce/table2.json: CIFAR-10 MobileNetV2, ImageNet stem" in table.err
     refused = invoke(*words(folder, "table3", "--keep"))

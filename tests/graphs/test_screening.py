@@ -3,9 +3,6 @@ the search without numba."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,6 +14,7 @@ from hypothesis import strategies as st
 from rrnet_cli.graphs import knn, screening
 from rrnet_cli.graphs.keys import Keys
 from rrnet_cli.graphs.knn import nearest_neighbours
+from tests.uncompiled import without_compiler
 
 NODES, DIM = 300, 24
 
@@ -170,11 +168,4 @@ def test_bfloat16_leaves_little_in_doubt() -> None:
 
 def test_without_a_compiler_there_is_no_screen() -> None:
     code = "from rrnet_cli.graphs import knn; print(knn.load_screening())"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == ["None"]
+    assert without_compiler(code) == "None"
