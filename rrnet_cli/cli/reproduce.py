@@ -115,8 +115,10 @@ def reproduce(
     def before() -> KeptPage:
         return read_page(out / f"{target}.json", target, chosen_budget)
 
-    if keep:
-        before()  # whether it can be read is known before anything is run
+    if keep or chosen_budget == "fast":
+        # whether rows can be kept is known before anything is run; and a page that took hours is
+        # not lost to one that took seconds
+        before()
     options = Options(
         data=data,
         fast=chosen_budget == "fast",

@@ -168,7 +168,7 @@ def read_page(path: Path, target: str, budget: Budget) -> KeptPage:
     if (page.kind, page.target, page.budget) != (PAGE, target, budget):
         raise ConfigError(
             f"{path} holds {page.target} of budget {page.budget}, not {target} of {budget}",
-            "rows of both would mix: give another --out",
+            "give another --out: rows of both would mix, or the full ones be lost",
         )
     return KeptPage(
         rows=[ResultLine(**dict(row)) for row in page.rows],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rrnet_cli.evaluation.kept_pages import page_json
 from rrnet_cli.stages.reproduce import TARGETS
 from rrnet_cli.store.store import Store
 from tests.conftest import Result
@@ -190,3 +191,15 @@ def test_rows_of_an_earlier_run_stay_when_they_are_to_be_kept(
     assert "no longer in reproduce/table2.json: CIFAR-10 MobileNetV2, ImageNet stem" in table.err
     refused = invoke(*words(folder, "table3", "--keep"))
     assert refused.code == 2 and "no rows to keep" in refused.err
+
+
+def test_a_full_page_is_not_lost_to_a_fast_one(
+    folder: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    path = tmp_path / "reproduce/table2.json"
+    path.parent.mkdir()
+    path.write_text(page_json("table2", "full", [], []))
+    full = path.read_bytes()
+    refused = invoke(*words(folder, "table2"))
+    assert refused.code == 2 and "holds table2 of budget full" in refused.err
+    assert path.read_bytes() == full and not path.with_suffix(".md").exists()
