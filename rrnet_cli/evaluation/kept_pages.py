@@ -88,13 +88,20 @@ class KeptPage:
         ]
 
     def lost(self, rows: Sequence[ResultLine]) -> list[str]:
-        """Data and backbone of the kept rows that a new page has no figures for."""
-        present = {_place(row) for row in rows if row.ours}
-        return list(
-            dict.fromkeys(
-                f"{row.data} {row.backbone}" for row in self.rows if _place(row) not in present
-            )
-        )
+        """What a new page has no figures for: kept rows by data and backbone, or some of a row.
+
+        A row is made whole: its figures are of one network and one commit. One that is run again
+        without its peers or a preset is therefore named with what it had.
+        """
+        present = {_place(row): _shown(row) for row in rows if row.ours}
+        found = []
+        for row in self.rows:
+            name = f"{row.data} {row.backbone}"
+            if _place(row) not in present:
+                found.append(name)
+            elif gone := [what for what in _shown(row) if what not in present[_place(row)]]:
+                found.append(f"{name} ({', '.join(gone)})")
+        return list(dict.fromkeys(found))
 
     def curves(
         self, drawn: Sequence[TrainingCurves], networks: Sequence[str], run: Sequence[str]
@@ -183,3 +190,9 @@ def read_page(path: Path, target: str, budget: Budget) -> KeptPage:
 
 def _place(row: ResultLine) -> tuple[object, ...]:
     return row.data, row.backbone, row.setting, row.metric
+
+
+def _shown(row: ResultLine) -> list[str]:
+    """The columns of ours that a row fills."""
+    presets = [f"{preset} preset" for preset in ("paper", "plus") if preset in row.ours]
+    return [*presets, *(["best peer"] if row.best_peer else [])]

@@ -80,6 +80,17 @@ def test_what_a_new_page_loses_is_named(tmp_path):
     assert page.lost([NOTHING]) == ["CIFAR-10 ResNet18", "CIFAR-10 renamed"]
 
 
+def test_a_row_that_is_run_again_in_part_is_named_with_what_it_had(tmp_path):
+    page = kept(tmp_path, [RUN])
+    paper = {**RUN.ours, "paper": RUN.ours["plus"]}
+    assert page.lost([replace(RUN, ours=paper, best_peer="gat")]) == []
+    assert page.lost([replace(RUN, best_peer=None)]) == ["CIFAR-10 ResNet18 (best peer)"]
+    del paper["plus"]
+    assert page.lost([replace(RUN, ours=paper, best_peer=None)]) == [
+        "CIFAR-10 ResNet18 (plus preset, best peer)"
+    ]
+
+
 def test_no_file_is_nothing_kept(tmp_path):
     page = read_page(tmp_path / "none.json", "table2", "full")
     assert page.filled([NOTHING]) == [NOTHING] and page.curves([], ["net"], []) == []
