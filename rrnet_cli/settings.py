@@ -186,6 +186,7 @@ class TrainSettings(Settings):
 
     later: ClassVar = frozenset(
         {"attributes", "refit_prior", "refits", "votes", "views", "batch_size", "fanout", "storage"}
+        | {"messages"}
     )
     retired: ClassVar = {"edge_weight": False, "residual": False, "dropout": 0.0}
 
@@ -217,6 +218,11 @@ class TrainSettings(Settings):
     )
     prior: Literal["none", "input", "residual"] = "none"
     context: bool = Field(False, description="Known targets of fitted instances as edge input.")
+    messages: Literal["all", "known"] = Field(
+        "all",
+        description="Inter-edges that the means of nodes are of: all in the graph, or those of "
+        "known target; with context, as far as a step shows them.",
+    )
     votes: bool = Field(
         False,
         description="Classes: the share of an instance's shown neighbours that match a candidate "

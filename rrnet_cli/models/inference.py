@@ -1,6 +1,6 @@
 """RR-Net's forward pass with the edges a block at a time: memory for nodes, not for edges.
 
-Every unit asks for the means of all edges of a node, so the pass goes unit by unit over the whole
+Every unit asks for the means of a node's edges, so the pass goes unit by unit over the whole
 graph, and no neighbourhood is cut short. What is kept between units are node states. An edge's own
 state is a chain of edge layers, one a unit, each a function of node states and of the state
 before: it is computed anew for a block of edges whenever a unit needs it. A stack in which a
@@ -17,6 +17,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from rrnet_cli.models.engines.base import SOURCE, TARGET, End
+from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rows import rows_of
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, SIDES, GraphInputs, RRNet
 from rrnet_cli.models.units import InterUnit, IntraUnit
@@ -34,7 +36,7 @@ def logits_in_blocks(model: RRNet, inputs: GraphInputs, size: int = BLOCK) -> Te
 
     Args:
         model: The network.
-        inputs: Of the full graph; means are of all edges of a node.
+        inputs: Of the full graph.
         size: Edges or nodes at a time.
 
     Returns:
@@ -67,7 +69,6 @@ class _Chain:
         self, model: RRNet, inputs: GraphInputs, name: str, encoded: tuple[Tensor, Tensor]
     ) -> None:
         self.relation = inputs.relations[name]
-        assert not self.relation.is_weighted, "samples are no full graphs"
         self.num_edges = self.relation.num_edges
         self.edge_encoder = model.edge_encoder[name]
         self.extra = inputs.edge_inputs.get(name)
@@ -155,16 +156,28 @@ def _means(
         # A hub's edges are added up by themselves and in float64: long sums lose digits.
         low, high = int(dst.min()), int(dst.max()) + 1
         part = torch.zeros(high - low, state.shape[1], dtype=torch.float64)
-        part.index_add_(0, dst - low, state.double())
+        node, heard = _heard(chain.relation, TARGET, start, dst - low, state)
+        part.index_add_(0, node, heard.double())
         received[low:high] += part
-        degree[low:high] += torch.bincount(dst - low, minlength=high - low)
+        degree[low:high] += torch.bincount(node, minlength=high - low)
         if sent is not None:
-            sent.index_add_(0, src, state)
-            out_degree.index_add_(0, src, torch.ones(len(src), dtype=torch.int64))
+            node, heard = _heard(chain.relation, SOURCE, start, src, state)
+            sent.index_add_(0, node, heard)
+            out_degree.index_add_(0, node, torch.ones(len(node), dtype=torch.int64))
     if sent is not None:
         sent /= out_degree.clamp_min(1).unsqueeze(1)
     received /= degree.clamp_min(1).unsqueeze(1)
     return sent, received
+
+
+def _heard(
+    relation: Relation, end: End, start: int, node: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Of edges from `start` on those that the means at an end are of: their nodes and states."""
+    if end not in relation.counted:
+        return node, state
+    which = relation.counted[end][start : start + len(node)]
+    return node[which], state[which]
 
 
 def _in_place(

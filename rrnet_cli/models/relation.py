@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import dgl
@@ -33,6 +33,14 @@ class Relation:
     def of(cls, edges: dgl.DGLGraph) -> Relation:
         """Wrap a graph of one edge type."""
         return cls(edges, (int(edges.num_src_nodes()), int(edges.num_dst_nodes())))
+
+    def counting(self, edges: Tensor) -> Relation:
+        """The same edges, with means at both ends of some alone.
+
+        Args:
+            edges: (num_edges,) bool.
+        """
+        return replace(self, counted={SOURCE: edges, TARGET: edges})
 
     @cached_property
     def forward(self) -> dgl.DGLGraph:
@@ -116,11 +124,6 @@ class Relation:
             src, dst = self._listed
             self._indices[device] = src.to(device).long(), dst.to(device).long()
         return self._indices[device]
-
-    @property
-    def is_weighted(self) -> bool:
-        """Whether some mean is not that of all edges."""
-        return bool(self.counted)
 
     def share(self, end: End, dtype: torch.dtype) -> Tensor | None:
         """Share of each edge in the mean at an end, (num_edges, 1); None where all are equal."""

@@ -66,6 +66,7 @@ class Leader:
             moments,
             bool(len(self.network.attributes)),
             problem.is_rating,
+            settings.messages == "all",
         )
         self.draws, self.progress = Draws(problem, settings), Progress()
 
@@ -82,6 +83,8 @@ class Leader:
         drawn, problem = self.draws.of(epoch), self.problem
         inputs = self.network.inputs(problem, drawn.known, drawn.prior)
         columns = [problem.target, drawn.supervised.float()]
+        if (heard := problem.heard(self.settings, drawn.known)) is not None:
+            columns.insert(0, heard.float())
         if inputs.offset is not None:
             columns.insert(0, inputs.offset)
         table = torch.stack(columns, dim=1)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rrnet_cli.datasets.base import FIT
+from rrnet_cli.datasets.base import FIT, HOLD
 from rrnet_cli.models.relation import Relation
 from rrnet_cli.models.rows import TINY, StoredRows
 from rrnet_cli.models.rrnet import INTER, LEFT, RIGHT, GraphInputs, Shape
@@ -94,7 +94,20 @@ class Problem:
         views = None if settings.views in ("none", "input") else self.views
         start = prior if views is None else views
         offset = start if settings.prior == "residual" else None
-        return GraphInputs(self.relations, node_feat, extra, offset)
+        relations = dict(self.relations)
+        if (heard := self.heard(settings, known)) is not None:
+            relations[INTER] = relations[INTER].counting(heard)
+        return GraphInputs(relations, node_feat, extra, offset)
+
+    def heard(self, settings: TrainSettings, known: Tensor) -> Tensor | None:
+        """The inter-edges that the means of nodes are of, (num_inter_edges,) bool; None for all.
+
+        That somebody rated a pair says something of the rating. In a graph of the rated pairs that
+        would be told of those that are judged, which no peer is told of.
+        """
+        if settings.messages == "all":
+            return None
+        return known if settings.context else (self.role == FIT) | (self.role == HOLD)
 
     def shape(self, settings: TrainSettings) -> Shape:
         """That of `inputs`, which are not made for it."""

@@ -46,6 +46,8 @@ from rrnet_cli.training.subgraph import (
 Draw = Callable[[str, End, Tensor, int], Tensor]
 """A relation, the end that draws, its nodes (num_nodes,) and how many edges each draws (-1: all),
 to the edges drawn and their sources and targets, (3, num_drawn) int64."""
+Heard = Callable[[Tensor], Tensor]
+"""Inter-edges (num,) to whether the means are of them, (num,) bool."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ def sample(
         fanout: Edges that a node draws of each relation, for each hop; -1 for all.
         units: The stack, as `RRNet` takes it: what no unit reads is not drawn.
     """
+    # Means at both ends are of the same edges: `Relation.counting`.
+    counted = relations[INTER].counted.get(SOURCE)
     return surroundings(
         lambda name, end, nodes, count: _draw(relations[name].forward, nodes, end, count),
         tuple(relations),
@@ -136,6 +140,7 @@ def sample(
         seeds,
         fanout,
         units,
+        None if counted is None else counted.__getitem__,
     )
 
 
@@ -146,6 +151,7 @@ def surroundings(
     seeds: Tensor,
     fanout: Sequence[int],
     units: Sequence[str],
+    heard: Heard | None = None,
 ) -> Sample:
     """`sample`, wherever the edges are.
 
@@ -156,6 +162,8 @@ def surroundings(
         seeds: (num_seeds,) left nodes.
         fanout: As in `sample`.
         units: As in `sample`.
+        heard: Of which inter-edges the means are; None for all. What else a node drew is left out,
+            so its mean is of those of its draws that are heard.
     """
     reached = {side: _Reached(size) for side, size in sizes.items()}
     new = {LEFT: reached[LEFT].add(seeds), RIGHT: seeds.new_empty(0)}
@@ -176,17 +184,25 @@ def surroundings(
                 if of_seeds:
                     chosen = chosen[:, chosen[0].argsort()]
                     num_asked = chosen.shape[1]
+                elif heard is not None and name == INTER:
+                    chosen = chosen[:, heard(chosen[0])]
                 drawn[name][end].append(chosen)
                 found[other].append(chosen[2 if end == SOURCE else 1])
         new = {side: nodes.add(torch.cat(found[side])) for side, nodes in reached.items()}
     # Sources' are first, and the seeds' the first of them.
-    edges = {name: _edges(name, ends, reached) for name, ends in drawn.items()}
+    edges = {
+        name: _edges(name, ends, reached, heard if name == INTER else None)
+        for name, ends in drawn.items()
+    }
     nodes = {side: some.ids for side, some in reached.items()}
     return arranged(nodes, edges, num_asked, units)
 
 
 def _edges(
-    name: str, drawn: Mapping[End, Sequence[Tensor]], reached: Mapping[str, _Reached]
+    name: str,
+    drawn: Mapping[End, Sequence[Tensor]],
+    reached: Mapping[str, _Reached],
+    heard: Heard | None,
 ) -> Edges:
     """All edges of a relation that its ends drew, (3, num_drawn) each time."""
     ids, source, target = torch.cat([some for each in drawn.values() for some in each], dim=1)
@@ -194,7 +210,10 @@ def _edges(
     by = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     left, right = (reached[side] for side in SIDES[name])
     return Edges(
-        ids, (left.number(source), right.number(target)), {e: by == i for i, e in enumerate(drawn)}
+        ids,
+        (left.number(source), right.number(target)),
+        {end: by == number for number, end in enumerate(drawn)},
+        None if heard is None else heard(ids),
     )
 
 

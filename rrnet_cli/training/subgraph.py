@@ -52,21 +52,26 @@ class Edges:
         ids: (num_edges,) in the full graph.
         ends: Number of the source and of the target in the sample, (num_edges,) each.
         drew: Of each end that takes a mean (num_edges,) bool, whether it drew the edge.
+        heard: (num_edges,) bool, of which the means are; None for all.
     """
 
     ids: Tensor
     ends: tuple[Tensor, Tensor]
     drew: Mapping[End, Tensor]
+    heard: Tensor | None = None
 
-    def counted(self, end: End) -> Tensor:
-        """Which edges the means at an end are of, (num_edges,) bool.
+    def counted(self, end: End) -> Tensor | None:
+        """Which edges the means at an end are of, (num_edges,) bool; None for all.
 
-        Those that their node drew; all others' that lead to it if it drew none.
+        Of those that are heard: what their node drew; all others' that lead to it if it drew none.
         """
+        if bool(self.drew[end].all()):
+            return self.heard
         node, own = self.ends[end == TARGET], self.drew[end]
         draws = torch.zeros(int(node.max()) + 1 if len(node) else 0, dtype=torch.bool)
         draws[node[own]] = True
-        return own | ~draws[node]
+        counted = own | ~draws[node]
+        return counted if self.heard is None else counted & self.heard
 
 
 def side_of(name: str, end: End) -> str:
@@ -131,7 +136,7 @@ def arranged(
         units: The stack, as `RRNet` takes it.
     """
     counted = {
-        name: {end: one.counted(end) for end in ENDS[name] if not bool(one.drew[end].all())}
+        name: {end: which for end in ENDS[name] if (which := one.counted(end)) is not None}
         for name, one in edges.items()
     }
     sizes = {side: len(ids) for side, ids in nodes.items()}

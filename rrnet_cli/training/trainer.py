@@ -38,6 +38,7 @@ class Plan:
             deviation of each column (width,).
         learned: Whether attributes are learned, from these features on.
         is_rating: Whether there are ratings, so no candidates.
+        hears_all: Whether means are of all inter-edges.
     """
 
     shape: Shape
@@ -46,11 +47,13 @@ class Plan:
     moments: Mapping[str, tuple[Tensor, Tensor]]
     learned: bool
     is_rating: bool
+    hears_all: bool
 
     @property
     def width(self) -> int:
-        """Columns that an epoch gives an inter-edge: inputs, offset, target, supervised."""
-        return self.shape.extra.get(INTER, 0) + int(self.has_offset) + 2
+        """Columns that an epoch gives an inter-edge: inputs, offset, heard, target, supervised."""
+        more = int(self.has_offset) + int(not self.hears_all) + 2
+        return self.shape.extra.get(INTER, 0) + more
 
 
 class Trainer(Learner):
@@ -155,6 +158,7 @@ class Trainer(Learner):
             seeds,
             self.settings.fanout,
             self.settings.units,
+            None if self.plan.hears_all else self._heard,
         )
         columns = self.columns[part.edges[INTER]]
         asked = columns[: part.num_asked]
@@ -171,6 +175,10 @@ class Trainer(Learner):
             part.units,
         )
         return Batch(inputs, asked[:, -2], asked[:, -1] > 0, candidates)
+
+    def _heard(self, ids: Tensor) -> Tensor:
+        heard: Tensor = self.columns[ids][:, -3] > 0
+        return heard
 
     def _pull(self, side: str, ids: Tensor) -> Tensor:
         source = self.attributes[side]

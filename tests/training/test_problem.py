@@ -83,6 +83,30 @@ def test_without_units_context_reaches_no_edge_but_its_own(units: str) -> None:
         assert torch.equal(before[~known], shown[~known]) == (units == "none")
 
 
+@pytest.mark.parametrize("context", [True, False])
+def test_that_a_pair_is_judged_tells_nothing_where_messages_are_of_known_ones(
+    context: bool,
+) -> None:
+    """With the test pairs taken out of the graph all other answers stay; else they move."""
+    problem = rating()
+    kept = problem.role != TEST
+    inter = problem.relations[INTER]
+    source, target = inter.forward.edges(order="eid")
+    without = replace(
+        problem,
+        relations={INTER: Relation((source[kept], target[kept]), inter.sizes)},
+        **{name: getattr(problem, name)[kept] for name in ("target", "role", "prior", "owner")},
+    )
+    answers = {}
+    for messages in ("known", "all"):
+        settings = small(units=("inter", "inter"), context=context, messages=messages)
+        torch.manual_seed(3)
+        network = Network(problem, settings)
+        answers[messages] = network.predict(problem)[kept], network.predict(without)
+    torch.testing.assert_close(*answers["known"])
+    assert not torch.allclose(*answers["all"], atol=1e-3)
+
+
 def test_degrees_count_fitted_edges() -> None:
     graph = dgl.heterograph(
         {("user", "inter", "item"): ([0, 0, 1, 2], [1, 0, 1, 1])}, {"user": 4, "item": 2}

@@ -47,6 +47,9 @@ CASES: dict[str, tuple[Callable[[], Problem], dict[str, object]]] = {
     "rating": (rating, {"units": ("inter", "inter")}),
     "rating plus": (rating, RATED),
     "rating degree": (rating, {**RATED, "attributes": "degree"}),
+    "known messages": (rating, {**RATED, "messages": "known"}),
+    "fitted messages": (lambda: held(rating()), {"units": ("inter",) * 3, "messages": "known"}),
+    "known messages of classes": (linked, {**PLUS, "messages": "known"}),
 }
 
 

@@ -19,7 +19,10 @@ SIZES = {LEFT: 9, RIGHT: 5}
 
 
 def drawn(seed: int) -> tuple[dict[str, Tensor], dict[str, Edges]]:
-    """Nodes and edges as if drawn, each by one end; some nodes drew nothing."""
+    """Nodes and edges as if drawn, each by one end; some nodes drew nothing.
+
+    Of every other draw the means are of some inter-edges alone.
+    """
     draw = torch.Generator().manual_seed(seed)
     edges = {}
     for name, (left, right) in {
@@ -31,7 +34,8 @@ def drawn(seed: int) -> tuple[dict[str, Tensor], dict[str, Edges]]:
         ends = [torch.randint(SIZES[side], (count,), generator=draw) for side in (left, right)]
         by = torch.randint(len(ENDS[name]), (count,), generator=draw)
         drew = {end: by == which for which, end in enumerate(ENDS[name])}
-        edges[name] = Edges(torch.arange(100, 100 + count), (ends[0], ends[1]), drew)
+        heard = torch.rand(count, generator=draw) < 0.6 if name == INTER and seed % 2 else None
+        edges[name] = Edges(torch.arange(100, 100 + count), (ends[0], ends[1]), drew, heard)
     return {side: torch.arange(size) + 50 for side, size in SIZES.items()}, edges
 
 
@@ -43,7 +47,7 @@ def logits_of_all(
         name: Relation(
             one.ends,
             {LEFT: (9, 9), RIGHT: (5, 5), INTER: (9, 5)}[name],
-            {end: one.counted(end) for end in ENDS[name]},
+            {end: which for end in ENDS[name] if (which := one.counted(end)) is not None},
         )
         for name, one in edges.items()
     }
