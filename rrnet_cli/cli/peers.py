@@ -31,8 +31,9 @@ def peers(
     """Run other methods on a graph, each tuned on validation, as models that `eval` can judge.
 
     Ratings: bias, mf, svd, svdpp, soreg, socialmf, trustmf, trustsvd, lightgcn. Classification:
-    temperature, logreg, logreg-prior, knn, tip-adapter, label-spreading, label-propagation,
-    correct-and-smooth, appnp, gat. Each becomes the model `<graph>-<peer>`.
+    temperature, views (of pictures extracted with several), logreg, logreg-prior, knn, tip-adapter,
+    label-spreading, label-propagation, correct-and-smooth, appnp, gat. Each becomes the model
+    `<graph>-<peer>`.
     """
     from rrnet_cli import runtime
 

@@ -57,12 +57,13 @@ def predictions(store: Path, preset: str, columns: list[str]) -> list[object]:
     return pq.read_table(file, columns=columns).to_pydict()[columns[-1]]
 
 
+@pytest.mark.parametrize("more", [("--cross-fit", "3"), ("--backbone", "rating-factors")])
 @pytest.mark.parametrize("role", ["test", "fit"])
-def test_permuted_ratings(invoke: Invoke, tmp_path: Path, role: str) -> None:
+def test_permuted_ratings(invoke: Invoke, tmp_path: Path, role: str, more: tuple[str, ...]) -> None:
     """Of test pairs: nothing moves. Of fitted pairs: something does, so this test can fail."""
     data = tmp_path / "data"
     write_filmtrust(data, 8)
-    extract = ("extract", "filmtrust", "--data", data, "--cross-fit", "3")
+    extract = ("extract", "filmtrust", "--data", data, *more)
     graph = ("--intra", "links", "--inter", "rated")
     before, after = tmp_path / "before", tmp_path / "after"
     stages(invoke, before, extract, *graph)
@@ -88,7 +89,12 @@ def test_permuted_ratings(invoke: Invoke, tmp_path: Path, role: str) -> None:
         assert fitted(after) != fitted(before) and not any(same)
 
 
-def test_permuted_test_labels(invoke: Invoke, tmp_path: Path, vectors: Path) -> None:
+@pytest.mark.parametrize("part", ["test", "train"])
+@pytest.mark.parametrize("more", [("--cross-fit", "3"), ("--holdout", "0.2")])
+def test_permuted_labels(
+    invoke: Invoke, tmp_path: Path, vectors: Path, part: str, more: tuple[str, ...]
+) -> None:
+    """As with ratings."""
     rng = np.random.default_rng(0)
     names, rows = ("dog", "cat", "bird"), []
     for number in range(60):
@@ -97,7 +103,7 @@ def test_permuted_test_labels(invoke: Invoke, tmp_path: Path, vectors: Path) -> 
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{number}.png")
         rows.append((f"{number}.png", names[label], "test" if number % 4 == 0 else "train"))
     table = tmp_path / "pictures.csv"
-    words = ("--backbone", "pixels", "--word-vectors", vectors, "--cross-fit", "3")
+    words = ("--backbone", "pixels", "--word-vectors", vectors, *more)
     extract = ("extract", "manifest", "--data", table, *words)
 
     def write() -> None:
@@ -106,17 +112,19 @@ def test_permuted_test_labels(invoke: Invoke, tmp_path: Path, vectors: Path) -> 
     before, after = tmp_path / "before", tmp_path / "after"
     write()
     stages(invoke, before, extract, "--k-intra", "3")
-    test = [index for index, row in enumerate(rows) if row[2] == "test"]
-    labels = rng.permutation([rows[index][1] for index in test])
+    permuted = [index for index, row in enumerate(rows) if row[2] == part]
+    labels = rng.permutation([rows[index][1] for index in permuted])
     moved = 0
-    for index, label in zip(test, labels, strict=True):
+    for index, label in zip(permuted, labels, strict=True):
         moved += rows[index][1] != label
-        rows[index] = (rows[index][0], str(label), "test")
+        rows[index] = (rows[index][0], str(label), part)
     assert moved > 3
     write()
     stages(invoke, after, extract, "--k-intra", "3")
 
-    assert fitted(after) == fitted(before)
-    for preset in TRAININGS:
-        columns = ["id", "rrnet"]
-        assert predictions(after, preset, columns) == predictions(before, preset, columns)
+    columns = ["id", "rrnet"]
+    same = [predictions(after, p, columns) == predictions(before, p, columns) for p in TRAININGS]
+    if part == "test":
+        assert fitted(after) == fitted(before) and all(same)
+    else:
+        assert fitted(after) != fitted(before) and not any(same)
