@@ -80,7 +80,7 @@ def reproduce(
         typer.Option(
             "--keep",
             help="Rows that are not run now stay as TARGET.json in --out has them, each with the "
-            "commit that it was run at.",
+            "commit that it was run at; of ratings columns too, where the baseline is the same.",
         ),
     ] = False,
     dry_run: Annotated[

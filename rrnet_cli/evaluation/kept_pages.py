@@ -7,6 +7,7 @@ figures are not kept: they have one place, `published`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from rrnet_cli.evaluation.results import PAGE
 from rrnet_cli.evaluation.training_curves import TrainingCurves
 
 Budget = Literal["full", "fast"]
+
+SAME = 1e-6
+"""How far apart the errors of one baseline may be: rounding differs from machine to machine."""
 
 
 class _Row(BaseModel):
@@ -78,20 +82,18 @@ class KeptPage:
     training: Sequence[TrainingCurves] = ()
 
     def filled(self, rows: Sequence[ResultLine]) -> list[ResultLine]:
-        """The rows of a new page; one that was not run is as it was kept, if it was."""
+        """The rows of a new page; one that was not run is as it was kept, if it was.
+
+        What was run of a row joins what is kept of it where both are of one baseline.
+        """
         kept = {_place(row): row for row in self.rows}
-        return [
-            replace(kept[_place(row)], paper_baseline=row.paper_baseline, paper=row.paper)
-            if row.runs == NOT_RUN and _place(row) in kept
-            else row
-            for row in rows
-        ]
+        return [_joined(kept[_place(row)], row) if _place(row) in kept else row for row in rows]
 
     def lost(self, rows: Sequence[ResultLine]) -> list[str]:
         """What a new page has no figures for: kept rows by data and backbone, or some of a row.
 
-        A row is made whole: its figures are of one network and one commit. One that is run again
-        without its peers or a preset is therefore named with what it had.
+        A row whose baseline is another now, as that of a network trained again, has lost the
+        columns that it was run again without.
         """
         present = {_place(row): _shown(row) for row in rows if row.ours}
         found = []
@@ -196,3 +198,49 @@ def _shown(row: ResultLine) -> list[str]:
     """The columns of ours that a row fills."""
     presets = [f"{preset} preset" for preset in ("paper", "plus") if preset in row.ours]
     return [*presets, *(["best peer"] if row.best_peer else [])]
+
+
+def _joined(old: ResultLine, new: ResultLine) -> ResultLine:
+    """The new row, and what only the old one has where both are of one baseline.
+
+    That is told by its error on the same number of pairs. Accuracies are too coarse to tell.
+    """
+    if new.runs == NOT_RUN:
+        return replace(old, paper_baseline=new.paper_baseline, paper=new.paper)
+    before, now = old.ours["baseline"], new.ours["baseline"]
+    if (
+        new.metric == "top1"
+        or (before.n, before.runs) != (now.n, now.runs)
+        or abs(before.value - now.value) > SAME
+        or set(old.ours) <= set(new.ours)
+    ):
+        return new
+    methods = [name for name in new.ours if name != "baseline"]
+    return replace(
+        new,
+        ours={**old.ours, **new.ours},
+        best_peer=new.best_peer or old.best_peer,
+        commit=f"{_without(old.commit or '', methods)}, {new.commit} ({', '.join(methods)})",
+        sources=(
+            *(source for source in old.sources if not _is_of(source, methods)),
+            *new.sources,
+        ),
+    )
+
+
+def _without(commits: str, methods: Sequence[str]) -> str:
+    """The commits of a joined row, but for those whose every method was run again."""
+    parts = [
+        (commit, [name for name in of.split(", ") if name not in methods])
+        for commit, of in re.findall(r"(\w+)(?: \(([^)]*)\))?", commits)
+    ]
+    return ", ".join(
+        commit if left == [""] else f"{commit} ({', '.join(left)})"
+        for commit, left in parts
+        if left
+    )
+
+
+def _is_of(source: str, methods: Sequence[str]) -> bool:
+    """Whether an evaluation, or a model, is of one of the methods: its name ends so."""
+    return source.partition("@")[0].endswith(tuple(f"-{method}" for method in methods))

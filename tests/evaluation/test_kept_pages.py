@@ -52,6 +52,44 @@ def test_what_was_run_now_takes_the_place_of_what_was_kept(tmp_path):
     assert kept(tmp_path, [RUN]).filled([new]) == [new]
 
 
+def test_columns_of_one_baseline_join(tmp_path):
+    def figure(value: float) -> Figure:
+        return Figure(value, value, 0.01, 100, 3)
+
+    old = replace(
+        RUN,
+        metric="mae",
+        ours={name: figure(0.7) for name in ("baseline", "knn", "paper", "plus")},
+        commit="aaa, bbb (plus)",
+        sources=("evaluation/x-peer-knn@1", "evaluation/x-paper@1", "model/x-seed0-plus@1"),
+    )
+    page = kept(tmp_path, [old])
+    new = replace(
+        old,
+        ours={"baseline": figure(0.7 + 1e-8), "plus": figure(0.6)},
+        best_peer=None,
+        commit="ccc",
+        sources=("evaluation/x-plus@2",),
+    )
+    (row,) = page.filled([new])
+    assert row.ours == {**old.ours, **new.ours} and row.best_peer == "knn"
+    assert row.commit == "aaa, ccc (plus)"
+    assert row.sources == (*old.sources[:2], *new.sources)
+    assert page.lost([row]) == []
+    both = {**new.ours, "paper": figure(0.5)}
+    assert page.filled([replace(new, ours=both)])[0].commit == "aaa, ccc (plus, paper)"
+    whole = replace(new, ours={name: figure(0.7) for name in old.ours})
+    assert page.filled([whole]) == [whole], "nothing is left of the old one"
+    other = replace(new, ours={**new.ours, "baseline": figure(0.7001)})
+    assert page.filled([other]) == [other]
+    assert page.lost([other]) == ["CIFAR-10 ResNet18 (paper preset, best peer)"]
+
+
+def test_accuracies_do_not_tell_that_a_baseline_is_the_same(tmp_path):
+    new = replace(RUN, ours={"baseline": RUN.ours["baseline"]}, best_peer=None)
+    assert kept(tmp_path, [RUN]).filled([new]) == [new]
+
+
 def test_rows_are_told_apart_by_setting_and_metric(tmp_path):
     rows = [
         replace(RUN, metric=metric, setting=setting, commit=f"{metric} {setting}")
