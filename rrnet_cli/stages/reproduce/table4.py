@@ -46,7 +46,9 @@ NOTES = (
     "The paper's Ciao is no subset of the public data's rows (Table III), so its figures stand "
     "beside both versions and are like-for-like with neither.",
     "`ours − baseline` of a row is to the baseline of its own prior: the biases, or the factors.",
-    "The best peer is the best on select, never on test; peers are tuned on select.",
+    "The best peer is the best on select, never on test; peers are tuned on select. They read no "
+    "prior, so those of a data set's splits stand for the factors too.",
+    "Under `paper` means are of all inter-edges, under `plus` of pairs of known rating alone.",
     "`plus` reads no trust links: its stack has no intra unit. The two controls have one; shuffled "
     "links are those between permuted users. They are run on FilmTrust.",
 )
