@@ -220,7 +220,7 @@ def _joined(old: ResultLine, new: ResultLine) -> ResultLine:
         new,
         ours={**old.ours, **new.ours},
         best_peer=new.best_peer or old.best_peer,
-        commit=f"{_without(old.commit or '', methods)}, {new.commit} ({', '.join(methods)})",
+        commit=", ".join([*_commits(old, methods), f"{new.commit} ({', '.join(methods)})"]),
         sources=(
             *(source for source in old.sources if not _is_of(source, methods)),
             *new.sources,
@@ -228,17 +228,22 @@ def _joined(old: ResultLine, new: ResultLine) -> ResultLine:
     )
 
 
-def _without(commits: str, methods: Sequence[str]) -> str:
-    """The commits of a joined row, but for those whose every method was run again."""
+def _commits(old: ResultLine, methods: Sequence[str]) -> list[str]:
+    """The commits of a row, but for those that made nothing that is kept of it.
+
+    A commit that names no methods made all that no other one names.
+    """
+    left = {name for name in old.ours if name not in (*methods, "baseline")}
     parts = [
-        (commit, [name for name in of.split(", ") if name not in methods])
-        for commit, of in re.findall(r"(\w+)(?: \(([^)]*)\))?", commits)
+        (commit, set(named.split(", ")) & left if named else None)
+        for commit, named in re.findall(r"([^,(]+?)(?: \(([^)]*)\))?(?:, |$)", old.commit or "")
     ]
-    return ", ".join(
-        commit if left == [""] else f"{commit} ({', '.join(left)})"
-        for commit, left in parts
-        if left
-    )
+    named = {name for _, names in parts if names is not None for name in names}
+    return [
+        commit if names is None else f"{commit} ({', '.join(sorted(names))})"
+        for commit, names in parts
+        if (left - named if names is None else names)
+    ]
 
 
 def _is_of(source: str, methods: Sequence[str]) -> bool:

@@ -40,7 +40,10 @@ class Relation:
         Args:
             edges: (num_edges,) bool.
         """
-        return replace(self, counted={SOURCE: edges, TARGET: edges})
+        other = replace(self, counted={SOURCE: edges, TARGET: edges})
+        # Looked at once for all: a training counts others in every epoch.
+        other.__dict__.update(_listed=self._listed, _by_target=self._by_target)
+        return other
 
     @cached_property
     def forward(self) -> dgl.DGLGraph:

@@ -8,8 +8,9 @@ Eq. (8) takes the mean of d edges. A node draws m = min(fan-out, d) of them by a
 without replacement, so each is among them with probability m / d, and the expectation of the mean
 of those drawn, sum over edges of (m / d) (e / m), is the full mean, whatever the edges hold.
 An edge is in the subgraph also where only its other end drew it. It would bias the mean (every
-seed's edge reaches its label for certain), so it has no part in it. What the MLPs make of an
-unbiased mean is as biased as they are curved.
+seed's edge reaches its label for certain), so it has no part in it. Where means are of some
+inter-edges alone (`Relation.counting`), d is the number of these, and they alone are drawn. What
+the MLPs make of an unbiased mean is as biased as they are curved.
 
 Nodes that only the last hop reached draw nothing: theirs is the mean of what others drew, and zero
 over intra-edges, which the node that receives them draws. The answer on a seed's edge depends on
@@ -133,8 +134,14 @@ def sample(
     """
     # Means at both ends are of the same edges: `Relation.counting`.
     counted = relations[INTER].counted.get(SOURCE)
+
+    def draw(name: str, end: End, nodes: Tensor, count: int) -> Tensor:
+        # Who draws all needs no more than that: seeds ask for edges that are not heard too.
+        among = counted if name == INTER and count != -1 else None
+        return _draw(relations[name].forward, nodes, end, count, among)
+
     return surroundings(
-        lambda name, end, nodes, count: _draw(relations[name].forward, nodes, end, count),
+        draw,
         tuple(relations),
         dict(zip((LEFT, RIGHT), relations[INTER].sizes, strict=True)),
         seeds,
@@ -162,8 +169,8 @@ def surroundings(
         seeds: (num_seeds,) left nodes.
         fanout: As in `sample`.
         units: As in `sample`.
-        heard: Of which inter-edges the means are; None for all. What else a node drew is left out,
-            so its mean is of those of its draws that are heard.
+        heard: Of which inter-edges the means are; None for all. Of what a node drew its mean is of
+            those, so one that drew none of them has no mean: `draw` had best draw them alone.
     """
     reached = {side: _Reached(size) for side, size in sizes.items()}
     new = {LEFT: reached[LEFT].add(seeds), RIGHT: seeds.new_empty(0)}
@@ -184,8 +191,6 @@ def surroundings(
                 if of_seeds:
                     chosen = chosen[:, chosen[0].argsort()]
                     num_asked = chosen.shape[1]
-                elif heard is not None and name == INTER:
-                    chosen = chosen[:, heard(chosen[0])]
                 drawn[name][end].append(chosen)
                 found[other].append(chosen[2 if end == SOURCE else 1])
         new = {side: nodes.add(torch.cat(found[side])) for side, nodes in reached.items()}
@@ -249,20 +254,24 @@ class _Reached:
         return self._number.index_select(0, nodes).long()
 
 
-def _draw(graph: dgl.DGLGraph, nodes: Tensor, end: End, count: int) -> Tensor:
-    """What a `Draw` gives, of one relation of a graph in memory.
+def _draw(graph: dgl.DGLGraph, nodes: Tensor, end: End, count: int, among: Tensor | None) -> Tensor:
+    """What a `Draw` gives, of one relation of a graph in memory; of some edges (bool) or of all.
 
     On one thread, because DGL's generators are one a thread: what is drawn is then the same
     whatever the machine. It starts from torch's generator, whose state checkpoints keep.
     """
     seed = int(torch.randint(2**31 - 1, ()))
     kind = (graph.srctypes if end == SOURCE else graph.dsttypes)[0]
+    chance = None if among is None else "among"
+    if among is not None:
+        graph = graph.local_var()
+        graph.edata["among"] = among
     threads = dgl.utils.get_num_threads()
     dgl.utils.set_num_threads(1)
     try:
         dgl.seed(seed)
         drawn = dgl.sampling.sample_neighbors(
-            graph, {kind: nodes}, count, edge_dir="out" if end == SOURCE else "in"
+            graph, {kind: nodes}, count, edge_dir="out" if end == SOURCE else "in", prob=chance
         )
     finally:
         dgl.utils.set_num_threads(threads)

@@ -105,10 +105,12 @@ def hosts(start: Callable[..., subprocess.Popen[str]], parts: Path) -> HostsFixt
     return lambda *args: [start("--hosts", "hosts", "--host-index", index, *args) for index in "01"]
 
 
+@pytest.mark.parametrize("messages", ["all", "known"])
 def test_where_nothing_is_drawn_at_random_two_hosts_train_as_one_process(
-    parts: Path, hosts: HostsFixture, invoke: Callable[..., Result]
+    parts: Path, hosts: HostsFixture, invoke: Callable[..., Result], messages: str
 ) -> None:
     exact = ("--preset", "paper", "--batch-size", "1000", "--fanout=-1,-1", "--epochs", "3")
+    exact += ("--set", f"messages={messages}")
     ours, other = map(ended, hosts(*exact))
     assert ours.code == other.code == 0, (ours, other)
     alone = invoke("train", *exact, "--patience", "6", "--json")

@@ -83,28 +83,50 @@ def test_without_units_context_reaches_no_edge_but_its_own(units: str) -> None:
         assert torch.equal(before[~known], shown[~known]) == (units == "none")
 
 
+def only(problem: Problem, kept: torch.Tensor) -> Problem:
+    """The problem of some ratings alone."""
+    source, target = problem.relations[INTER].forward.edges(order="eid")
+    relation = Relation((source[kept], target[kept]), problem.relations[INTER].sizes)
+    return replace(
+        problem,
+        relations={INTER: relation},
+        target=problem.target[kept],
+        role=problem.role[kept],
+        prior=problem.prior[kept],
+        owner=problem.owner[kept],
+    )
+
+
 @pytest.mark.parametrize("context", [True, False])
 def test_that_a_pair_is_judged_tells_nothing_where_messages_are_of_known_ones(
     context: bool,
 ) -> None:
-    """With the test pairs taken out of the graph all other answers stay; else they move."""
+    """With select and test pairs taken out of the graph all other answers stay; else they move."""
     problem = rating()
-    kept = problem.role != TEST
-    inter = problem.relations[INTER]
-    source, target = inter.forward.edges(order="eid")
-    without = replace(
-        problem,
-        relations={INTER: Relation((source[kept], target[kept]), inter.sizes)},
-        **{name: getattr(problem, name)[kept] for name in ("target", "role", "prior", "owner")},
-    )
+    kept = problem.role == FIT
     answers = {}
     for messages in ("known", "all"):
         settings = small(units=("inter", "inter"), context=context, messages=messages)
         torch.manual_seed(3)
         network = Network(problem, settings)
-        answers[messages] = network.predict(problem)[kept], network.predict(without)
+        answers[messages] = network.predict(problem)[kept], network.predict(only(problem, kept))
     torch.testing.assert_close(*answers["known"])
     assert not torch.allclose(*answers["all"], atol=1e-3)
+
+
+def test_pairs_that_supervise_are_heard_by_nobody() -> None:
+    """Nor would they be at rest: a step without them answers as before on what is shown."""
+    problem = rating()
+    settings = small(units=("inter", "inter"), context=True, messages="known")
+    torch.manual_seed(3)
+    network = Network(problem, settings)
+    drawn = draw(problem, settings)
+    assert drawn.supervised.any()
+    with torch.no_grad():
+        ours = network(problem, drawn.known, drawn.prior)[drawn.known]
+        shown = drawn.known[drawn.known]
+        alone = network(only(problem, drawn.known), shown, drawn.prior[drawn.known])
+    torch.testing.assert_close(ours, alone)
 
 
 def test_degrees_count_fitted_edges() -> None:

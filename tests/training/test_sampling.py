@@ -166,11 +166,20 @@ def places(some: Tensor, ids: Tensor) -> Tensor:
     return torch.tensor([ids.tolist().index(each) for each in some.tolist()])
 
 
-def test_means_over_what_a_node_drew_are_unbiased_and_over_what_is_there_are_not() -> None:
-    """Each edge has a fixed value; those of the seeds' edges, always there, are larger."""
+@pytest.mark.parametrize("heard", [1.0, 0.3])
+def test_means_over_what_a_node_drew_are_unbiased_and_over_what_is_there_are_not(
+    heard: float,
+) -> None:
+    """Each edge has a fixed value; those of the seeds' edges, always there, are larger.
+
+    Means may be of a part of the inter-edges, and are then of nothing at some nodes.
+    """
     problem, seeds, runs = linked(), torch.tensor([3, 17, 40]), 1200
-    relations = problem.relations
     torch.manual_seed(0)
+    relations = dict(problem.relations)
+    if heard < 1:
+        chosen = torch.rand(relations[INTER].num_edges) < heard
+        relations[INTER] = relations[INTER].counting(chosen | torch.isin(problem.owner, seeds))
     values = {name: torch.randn(edges.num_edges, 2) for name, edges in relations.items()}
     values[INTER][torch.isin(problem.owner, seeds)] += 3.0
     labels = relations[INTER].forward.out_edges(seeds)[1].unique()
@@ -280,9 +289,9 @@ def test_a_hop_that_no_unit_reads_draws_nothing(monkeypatch: pytest.MonkeyPatch)
     problem, asked = linked(), []
     real = sampling._draw
 
-    def noted(graph: dgl.DGLGraph, nodes: Tensor, end: str, count: int) -> Tensor:
+    def noted(graph: dgl.DGLGraph, nodes: Tensor, end: str, *how: object) -> Tensor:
         asked.append((graph.canonical_etypes[0], end))
-        return real(graph, nodes, end, count)
+        return real(graph, nodes, end, *how)
 
     monkeypatch.setattr(sampling, "_draw", noted)
     sample(problem.relations, torch.tensor([3, 17]), (2, 2), ("inter", "intra", "inter"))
