@@ -220,7 +220,7 @@ def _joined(old: ResultLine, new: ResultLine) -> ResultLine:
         new,
         ours={**old.ours, **new.ours},
         best_peer=new.best_peer or old.best_peer,
-        commit=", ".join([*_commits(old, methods), f"{new.commit} ({', '.join(methods)})"]),
+        commit=_written([*_commits(old, methods), (new.commit or "", methods)]),
         sources=(
             *(source for source in old.sources if not _is_of(source, methods)),
             *new.sources,
@@ -228,22 +228,25 @@ def _joined(old: ResultLine, new: ResultLine) -> ResultLine:
     )
 
 
-def _commits(old: ResultLine, methods: Sequence[str]) -> list[str]:
-    """The commits of a row, but for those that made nothing that is kept of it.
+def _commits(old: ResultLine, methods: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """The commits of a row, each with what it made but for some methods that are made anew.
 
-    A commit that names no methods made all that no other one names.
+    One that names no methods made all that no other one names.
     """
-    left = {name for name in old.ours if name not in (*methods, "baseline")}
-    parts = [
-        (commit, set(named.split(", ")) & left if named else None)
-        for commit, named in re.findall(r"([^,(]+?)(?: \(([^)]*)\))?(?:, |$)", old.commit or "")
-    ]
-    named = {name for _, names in parts if names is not None for name in names}
+    found = re.findall(r"([^,(]+?)(?: \(([^)]*)\))?(?:, |$)", old.commit or "")
+    told = {commit: named.split(", ") for commit, named in found if named}
+    others = [name for name in old.ours if name not in sum(told.values(), ["baseline"])]
     return [
-        commit if names is None else f"{commit} ({', '.join(sorted(names))})"
-        for commit, names in parts
-        if (left - named if names is None else names)
+        (commit, [name for name in told.get(commit, others) if name not in methods])
+        for commit, _ in found
     ]
+
+
+def _written(commits: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Commits as a row has them: first that of most methods, then others with theirs."""
+    most, *others = sorted(commits, key=lambda part: -len(part[1]))
+    named = [f"{commit} ({', '.join(methods)})" for commit, methods in others if methods]
+    return ", ".join([most[0], *named])
 
 
 def _is_of(source: str, methods: Sequence[str]) -> bool:

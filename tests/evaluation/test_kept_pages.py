@@ -77,14 +77,16 @@ def test_columns_of_one_baseline_join(tmp_path):
     assert row.sources == (*old.sources[:2], *new.sources)
     assert page.lost([row]) == []
     both = {**new.ours, "paper": figure(0.5)}
-    assert page.filled([replace(new, ours=both)])[0].commit == "aaa, ccc (plus, paper)"
+    assert page.filled([replace(new, ours=both)])[0].commit == "ccc, aaa (knn)"
     knn = {"baseline": figure(0.7), "knn": figure(0.6)}
-    assert page.filled([replace(new, ours=knn)])[0].commit == "aaa, bbb (plus), ccc (knn)"
+    assert page.filled([replace(new, ours=knn)])[0].commit == "aaa, bbb (plus), ccc (knn)", (
+        "in the order of as many"
+    )
     for commit in ("3345197-dirty", "rrnet 0.3.0", "v1.2-5-gabcdef0"):
         one = replace(old, commit=commit)
         assert kept(tmp_path, [one]).filled([new])[0].commit == f"{commit}, ccc (plus)"
     named = replace(old, commit="aaa, bbb (knn, paper), ddd (plus)")
-    assert kept(tmp_path, [named]).filled([new])[0].commit == "bbb (knn, paper), ccc (plus)"
+    assert kept(tmp_path, [named]).filled([new])[0].commit == "bbb, ccc (plus)"
     page = kept(tmp_path, [old])
     whole = replace(new, ours={name: figure(0.7) for name in old.ours})
     assert page.filled([whole]) == [whole], "nothing is left of the old one"
