@@ -185,8 +185,17 @@ class TrainSettings(Settings):
     """Stage `train` (paper Sec. III-C, III-D). The defaults are the `paper` preset."""
 
     later: ClassVar = frozenset(
-        {"attributes", "refit_prior", "refits", "votes", "views", "batch_size", "fanout", "storage"}
-        | {"messages"}
+        {
+            "attributes",
+            "refit_prior",
+            "refits",
+            "messages",
+            "votes",
+            "views",
+            "batch_size",
+            "fanout",
+            "storage",
+        }
     )
     retired: ClassVar = {"edge_weight": False, "residual": False, "dropout": 0.0}
 
