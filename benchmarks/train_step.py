@@ -7,7 +7,8 @@ process of its own, in turn, for some rounds; their first losses must agree to 1
 the clock starts. One that is not installed is left out and named (extra `bench`).
 
     python benchmarks/train_step.py [--size cifar100|filmtrust] [--scale 0.1 0.3 1] [--steps 3]
-        [--rounds 1] [--only fused fused_bfloat16 dgl reference naive_dgl naive_pyg] [--json PATH]
+        [--hidden 16] [--rounds 1] [--json PATH]
+        [--only fused fused_bfloat16 dgl reference naive_dgl naive_pyg]
 
 `cifar100` is 60,000 x 512 and 100 x 300 nodes, 1.2 M intra- and 0.9 M inter-edges; `filmtrust` is
 1,508 x 128 users and 2,071 x 128 items, every user with every item (3.1 M edges), and 1,853 links.
@@ -40,6 +41,7 @@ PEERS = {"naive_dgl": "dgl", "naive_pyg": "torch_geometric"}
 RUNS = (*ENGINES, NARROW, *PEERS)
 LABELS, K_INTRA, K_INTER, K_TEXT = 100, 20, 15, 3
 USERS, ITEMS, LINKS = 1508, 2071, 1853
+HIDDEN = 16
 LOSSES_AGREE, NARROW_AGREES = 1e-5, 1e-3
 
 
@@ -76,7 +78,7 @@ def make_inputs(size: str, scale: float) -> tuple[Any, dict[str, Any]]:
     return graph, feats
 
 
-def rrnet(graph: Any, feats: dict[str, Any], which: str) -> tuple[Any, Any]:
+def rrnet(graph: Any, feats: dict[str, Any], which: str, hidden: int) -> tuple[Any, Any]:
     """RR-Net and its inputs; the same parameters for every engine."""
     import torch
 
@@ -88,32 +90,35 @@ def rrnet(graph: Any, feats: dict[str, Any], which: str) -> tuple[Any, Any]:
     torch.manual_seed(1)
     name, _, storage = which.partition("_")
     engine = engines.choose(name, getattr(torch, storage) if storage else None)
-    return RRNet(Shape.of(inputs), UNITS, engine=engine), inputs
+    return RRNet(Shape.of(inputs), UNITS, hidden, engine=engine), inputs
 
 
-def sizes_of(graph: Any, feats: dict[str, Any]) -> limit.Sizes:
+def sizes_of(graph: Any, feats: dict[str, Any], hidden: int) -> limit.Sizes:
     """What the limit is counted from."""
     return limit.Sizes(
         nodes={side: len(value) for side, value in feats.items()},
         widths={side: value.shape[1] for side, value in feats.items()},
         edges={name: graph.num_edges(name) for name in graph.etypes},
         units=UNITS,
+        hidden=hidden,
     )
 
 
-def forward_of(which: str, graph: Any, feats: dict[str, Any]) -> tuple[Any, Callable[[], Any]]:
+def forward_of(
+    which: str, graph: Any, feats: dict[str, Any], hidden: int
+) -> tuple[Any, Callable[[], Any]]:
     """The parameters of a run, and its forward pass."""
     from shared import naive
 
     if which not in PEERS:
-        net, inputs = rrnet(graph, feats, which)
+        net, inputs = rrnet(graph, feats, which, hidden)
         return net, lambda: net(inputs)
-    net = naive.naive_network(rrnet(graph, feats, "dgl")[0])
+    net = naive.naive_network(rrnet(graph, feats, "dgl", hidden)[0])
     build = naive.with_dgl if which == "naive_dgl" else naive.with_pyg
     return net, build(net, UNITS, graph, feats)
 
 
-def run_steps(which: str, size: str, scale: float, steps: int) -> dict[str, Any]:
+def run_steps(which: str, size: str, scale: float, hidden: int, steps: int) -> dict[str, Any]:
     """Steps of one engine or peer, in this process."""
     from rrnet_cli import runtime
 
@@ -123,9 +128,9 @@ def run_steps(which: str, size: str, scale: float, steps: int) -> dict[str, Any]
     from torch.nn import functional
 
     graph, feats = make_inputs(size, scale)
-    sizes = sizes_of(graph, feats)
+    sizes = sizes_of(graph, feats, hidden)
     target = (torch.rand(graph.num_edges("inter")) < 1 / K_INTER).float()
-    net, forward = forward_of(which, graph, feats)
+    net, forward = forward_of(which, graph, feats, hidden)
 
     def step() -> float:
         net.zero_grad()
@@ -250,7 +255,9 @@ def main() -> None:
         answer(
             measure_rates()
             if options.child == "rates"
-            else run_steps(options.child, options.size, options.scale[0], options.steps)
+            else run_steps(
+                options.child, options.size, options.scale[0], options.hidden, options.steps
+            )
         )
         return
     missing = [
@@ -266,13 +273,19 @@ def main() -> None:
     for _ in range(options.rounds):
         for scale in scales:
             words = ["--size", options.size, "--scale", str(scale), "--steps", str(options.steps)]
+            words += ["--hidden", str(options.hidden)]
             found = {run: in_process(__file__, "--child", run, *words) for run in runs}
             check_losses(found)
             found["rates"] = in_process(__file__, "--child", "rates")
             rounds[scale].append(found)
     by_scale = {f"{scale:g}": summary(done) for scale, done in rounds.items()}
-    record: dict[str, Any] = flat_keys(options.size, by_scale)
-    record |= {"size": options.size, "rounds": options.rounds, "steps": options.steps}
+    record: dict[str, Any] = flat_keys(options.size, by_scale) if options.hidden == HIDDEN else {}
+    record |= {
+        "size": options.size,
+        "hidden": options.hidden,
+        "rounds": options.rounds,
+        "steps": options.steps,
+    }
     record |= {"not_installed": missing, "scales": by_scale}
     if len(scales) > 1:
         record["exponents"] = {run: exponent(run, by_scale) for run in runs}
@@ -283,6 +296,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=["cifar100", "filmtrust"], default="cifar100")
     parser.add_argument("--scale", type=float, nargs="+", default=[1.0])
+    parser.add_argument("--hidden", type=int, default=HIDDEN, help="width of every latent")
     parser.add_argument("--steps", type=int, default=3, help="timed steps a round")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=RUNS, default=RUNS)

@@ -27,8 +27,17 @@ class _CheckedCache(FunctionCache):
     """numba's cache, which looks at what it found."""
 
     def _load_overload(self, sig: Any, target_context: Any) -> Any:
-        """What was kept for a signature; None where it is for another, so it is compiled anew."""
-        found = super()._load_overload(sig, target_context)
+        """What was kept for a signature; None where it is for another, so it is compiled anew.
+
+        numba reads the entries of all versions of `rrnet` that were kept for a kernel's file; those
+        of one whose types are not where they were cannot be read, and are forgotten.
+        """
+        try:
+            found = super()._load_overload(sig, target_context)
+        except (AttributeError, ImportError):
+            with suppress(OSError):
+                self.flush()
+            return None
         return found if found is not None and found.signature.args == tuple(sig) else None
 
     def save_overload(self, sig: Any, data: Any) -> None:

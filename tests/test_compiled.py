@@ -38,6 +38,21 @@ def test_a_kernel_that_was_kept_under_another_ones_name_is_not_called(
     assert sum(mended.stats.cache_hits.values()) == 1
 
 
+def test_entries_whose_types_have_moved_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    kernel(fill)(np.zeros(3))
+    (index,) = tmp_path.rglob("*.nbi")
+    index.write_bytes(index.read_bytes().replace(b"numba.core.types", b"numba.gone.types"))
+    out = np.zeros(3)
+    kernel(fill)(out)
+    assert out.tolist() == [1.0] * 3
+    again = kernel(fill)
+    again(out)
+    assert sum(again.stats.cache_hits.values()) == 1  # what was written since is used
+
+
 def test_a_full_disk_does_not_stop_a_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

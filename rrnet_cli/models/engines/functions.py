@@ -16,7 +16,7 @@ from rrnet_cli.compiled import run
 from rrnet_cli.models.engines import decoder_kernels, kernels
 from rrnet_cli.models.engines.base import SOURCE, TARGET, End
 from rrnet_cli.models.engines.edges import Array, EdgeIndex, divide
-from rrnet_cli.models.engines.lanes import Lanes
+from rrnet_cli.models.engines.vectors import Lanes
 
 
 @dataclass(frozen=True)

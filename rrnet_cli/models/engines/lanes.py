@@ -1,8 +1,4 @@
-"""Rows as vector registers: what numba's own loops do not reliably become.
-
-A row of a C-contiguous array (rows, width), its width known when the kernel is compiled, is one
-value of LLVM's vector type: 16 floats are one AVX-512 register, two of AVX2, four of NEON; LLVM
-splits and pads as the processor needs, so any width works.
+"""What kernels do to a row in registers, which numba's own loops do not reliably become.
 
 An array of uint16 holds bfloat16: its rows are float32 in registers, and are rounded to nearest,
 ties to even, when they are written by `stream`.
@@ -15,152 +11,37 @@ from __future__ import annotations
 
 import math
 import operator
-import zlib
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
 from numba.core import extending, types
-from numba.core.datamodel.models import OpaqueModel, PrimitiveModel
-from numba.core.extending import (
-    NativeValue,
-    overload,
-    register_model,
-    typeof_impl,
-    unbox,
+from numba.core.extending import overload
+
+from rrnet_cli.models.engines.vectors import (
+    FLAGS,
+    VecType,
+    accumulate,
+    each,
+    element_bytes,
+    integers,
+    ir_vec,
+    joined,
+    narrowed,
+    pieces_at,
+    read,
+    row_of,
+    splat,
+    split,
+    widened,
+    write,
 )
-from numba.np.arrayobj import make_array
 
 intrinsic: Any = extending.intrinsic  # its annotations know nothing of the hidden first argument
-FLAGS = ("reassoc", "contract")
 _LINE = 64  # bytes of a cache line, where that is not known
-
-
-class Lanes:
-    """The width of the rows that a kernel works on; an argument whose type says it all."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-
-
-class LanesType(types.Type):
-    """Type of `Lanes`: one for each width, and for each state of the code that it stands for.
-
-    numba's cache of compiled kernels looks at the file of a kernel alone, so what the kernel calls
-    in other files would go on as it was compiled once; as part of the type, and so of the
-    signature, the digest of all files makes a new entry. By it `compiled` also knows old code.
-    """
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        super().__init__(name=f"Lanes({width}, {_revision():08x})")
-
-
-@lru_cache(maxsize=1)
-def _revision() -> int:
-    names = ("lanes", "tiles", "blocks", "kernels", "decoder_kernels")
-    files = [Path(__file__).with_name(f"{name}.py") for name in names]
-    return zlib.crc32(b"".join(file.read_bytes() for file in files))
-
-
-class VecType(types.Type):
-    """One row in registers."""
-
-    def __init__(self, dtype: types.Float, width: int) -> None:
-        self.dtype, self.width = dtype, width
-        super().__init__(name=f"Vec({dtype}, {width})")
-
-
-def ir_vec(kind: Any) -> ir.Type:
-    """LLVM's type of a row."""
-    scalar = ir.DoubleType() if kind.dtype.bitwidth == 64 else ir.FloatType()
-    return ir.VectorType(scalar, kind.width)
-
-
-@register_model(LanesType)
-class _LanesModel(OpaqueModel):
-    """Nothing at run time."""
-
-
-@register_model(VecType)
-class _VecModel(PrimitiveModel):
-    def __init__(self, manager: Any, kind: VecType) -> None:
-        super().__init__(manager, kind, ir_vec(kind))
-
-
-@typeof_impl.register(Lanes)
-def _typeof_lanes(value: Lanes, _: object) -> LanesType:
-    return LanesType(value.width)
-
-
-@unbox(LanesType)
-def _unbox_lanes(_kind: LanesType, _value: object, c: Any) -> NativeValue:
-    return NativeValue(c.context.get_dummy_value())
-
-
-# -- code generation ---------------------------------------------------------------------------
-
-
-def row_of(context: Any, builder: Any, kind: Any, array: Any, row: Any, width: int) -> Any:
-    """Pointer to the first element of a row."""
-    data = make_array(kind)(context, builder, array).data
-    return builder.gep(data, [builder.mul(row, ir.Constant(row.type, width))])
-
-
-def _read(builder: Any, pointer: Any, vec: ir.Type, align: int) -> Any:
-    return builder.load(builder.bitcast(pointer, vec.as_pointer()), align=align)
-
-
-def _write(builder: Any, value: Any, pointer: Any, align: int) -> Any:
-    return builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align)
-
-
-def _integers(bits: int, count: int) -> ir.Type:
-    return ir.VectorType(ir.IntType(bits), count)
-
-
-def _widened(builder: Any, value: Any, vec: ir.Type) -> Any:
-    """float32 of the bits of bfloat16."""
-    wide = _integers(32, vec.count)
-    return builder.bitcast(builder.shl(builder.zext(value, wide), _all(wide, 16)), vec)
-
-
-def _narrowed(builder: Any, value: Any) -> Any:
-    """The bits of the bfloat16 nearest to float32; NaN stays NaN."""
-    wide = _integers(32, value.type.count)
-    bits = builder.bitcast(value, wide)
-    odd = builder.and_(builder.lshr(bits, _all(wide, 16)), _all(wide, 1))
-    rounded = builder.add(builder.add(bits, odd), _all(wide, 0x7FFF))
-    no_number = builder.fcmp_unordered("uno", value, value)
-    kept = builder.select(no_number, _all(wide, 0x7FC00000), rounded)
-    return builder.trunc(builder.lshr(kept, _all(wide, 16)), _integers(16, value.type.count))
-
-
-def _all(vec: ir.Type, value: int) -> ir.Constant:
-    return ir.Constant(vec, [value] * vec.count)
 
 
 def _is_narrow(array: Any) -> bool:
     return bool(array.dtype == types.uint16)
-
-
-def element(array: Any) -> Any:
-    """Type of an array's elements in registers."""
-    return types.float32 if _is_narrow(array) else array.dtype
-
-
-def splat(builder: Any, scalar: Any, vec: Any) -> Any:
-    """The scalar in every lane."""
-    first = builder.insert_element(
-        ir.Constant(vec, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
-    )
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vec.count), None)
-    return builder.shuffle_vector(first, ir.Constant(vec, ir.Undefined), zeros)
-
-
-def _bytes(kind: Any) -> int:
-    return int(kind.dtype.bitwidth) // 8
 
 
 @intrinsic
@@ -169,13 +50,17 @@ def load(typingctx: Any, lanes: Any, array: Any, row: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         pointer = row_of(context, builder, array, args[1], args[2], lanes.width)
-        vec = ir_vec(sig.return_type)
-        if not _is_narrow(array):
-            return _read(builder, pointer, vec, _bytes(array))
-        bits = _read(builder, pointer, _integers(16, lanes.width), _bytes(array))
-        return _widened(builder, bits, vec)
+        scalar = ir_vec(sig.return_type).elements[0].element
+        parts, align = [], element_bytes(array)
+        for _, count, place in pieces_at(builder, pointer, lanes.width):
+            if _is_narrow(array):
+                parts.append(widened(builder, read(builder, place, integers(16, count), align)))
+            else:
+                parts.append(read(builder, place, ir.VectorType(scalar, count), align))
+        return joined(builder, parts)
 
-    return VecType(element(array), lanes.width)(lanes, array, types.intp), codegen
+    dtype = types.float32 if _is_narrow(array) else array.dtype
+    return VecType(dtype, lanes.width)(lanes, array, types.intp), codegen
 
 
 @intrinsic
@@ -184,7 +69,9 @@ def store(typingctx: Any, array: Any, row: Any, vec: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         pointer = row_of(context, builder, array, args[0], args[1], vec.width)
-        _write(builder, args[2], pointer, _bytes(array))
+        placed = zip(pieces_at(builder, pointer, vec.width), split(builder, args[2]), strict=True)
+        for (_, _, place), value in placed:
+            write(builder, value, place, element_bytes(array))
         return context.get_dummy_value()
 
     return types.none(array, types.intp, vec), codegen
@@ -199,10 +86,12 @@ def stream(typingctx: Any, array: Any, row: Any, vec: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         pointer = row_of(context, builder, array, args[0], args[1], vec.width)
-        value = _narrowed(builder, args[2]) if _is_narrow(array) else args[2]
-        stored = _write(builder, value, pointer, math.gcd(vec.width * _bytes(array), _LINE))
         one = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
-        stored.set_metadata("nontemporal", one)
+        placed = zip(pieces_at(builder, pointer, vec.width), split(builder, args[2]), strict=True)
+        for (start, _, place), value in placed:
+            align = math.gcd(vec.width * element_bytes(array), start * element_bytes(array), _LINE)
+            bits = narrowed(builder, value) if _is_narrow(array) else value
+            write(builder, bits, place, align).set_metadata("nontemporal", one)
         return context.get_dummy_value()
 
     return types.none(array, types.intp, vec), codegen
@@ -230,7 +119,7 @@ def prefetch(typingctx: Any, lanes: Any, array: Any, row: Any) -> Any:
         pointer = row_of(context, builder, array, args[1], args[2], lanes.width)
         start = builder.bitcast(pointer, bytes_)
         how = [ir.Constant(number, value) for value in (0, 3, 1)]  # to read, to keep, data
-        for line in range(0, lanes.width * _bytes(array), _LINE):
+        for line in range(0, lanes.width * element_bytes(array), _LINE):
             builder.call(ask, [builder.gep(start, [ir.Constant(ir.IntType(64), line)]), *how])
         return context.get_dummy_value()
 
@@ -243,20 +132,10 @@ def add_to(typingctx: Any, array: Any, row: Any, vec: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         pointer = row_of(context, builder, array, args[0], args[1], vec.width)
-        accumulate(builder, array, pointer, args[2])
+        accumulate(builder, array, pointer, args[2], vec.width)
         return context.get_dummy_value()
 
     return types.none(array, types.intp, vec), codegen
-
-
-def accumulate(builder: Any, array: Any, pointer: Any, value: Any) -> None:
-    """Add to what is at the pointer, in the precision of the array."""
-    scalar = ir.DoubleType() if array.dtype.bitwidth == 64 else ir.FloatType()
-    wide = ir.VectorType(scalar, value.type.count)
-    if value.type != wide:
-        value = builder.fpext(value, wide)
-    old = _read(builder, pointer, wide, _bytes(array))
-    _write(builder, builder.fadd(old, value), pointer, _bytes(array))
 
 
 @intrinsic
@@ -285,8 +164,11 @@ def relu(typingctx: Any, vec: Any) -> Any:
     """`max(vec, 0)`; NaN stays NaN."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        zero = ir.Constant(args[0].type, None)
-        return builder.select(builder.fcmp_ordered("<", args[0], zero), zero, args[0])
+        def apply(part: Any) -> Any:
+            zero = ir.Constant(part.type, None)
+            return builder.select(builder.fcmp_ordered("<", part, zero), zero, part)
+
+        return each(builder, apply, args[0])
 
     return vec(vec), codegen
 
@@ -296,8 +178,11 @@ def where_positive(typingctx: Any, condition: Any, vec: Any) -> Any:
     """`vec` where `condition` > 0, else 0."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        zero = ir.Constant(args[1].type, None)
-        return builder.select(builder.fcmp_ordered(">", args[0], zero), args[1], zero)
+        def apply(asked: Any, part: Any) -> Any:
+            zero = ir.Constant(part.type, None)
+            return builder.select(builder.fcmp_ordered(">", asked, zero), part, zero)
+
+        return each(builder, apply, *args)
 
     return vec(condition, vec), codegen
 
@@ -307,11 +192,13 @@ def total(typingctx: Any, vec: Any) -> Any:
     """The sum of all lanes, a scalar."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        scalar = args[0].type.element
-        name = f"llvm.vector.reduce.fadd.v{vec.width}f{vec.dtype.bitwidth}"
-        kind = ir.FunctionType(scalar, [scalar, args[0].type])
-        function = builder.module.declare_intrinsic(name, fnty=kind)
-        return builder.call(function, [ir.Constant(scalar, 0.0), args[0]], fastmath=FLAGS)
+        sum_ = ir.Constant(args[0].type.elements[0].element, 0.0)
+        for part in split(builder, args[0]):
+            name = f"llvm.vector.reduce.fadd.v{part.type.count}f{vec.dtype.bitwidth}"
+            kind = ir.FunctionType(sum_.type, [sum_.type, part.type])
+            function = builder.module.declare_intrinsic(name, fnty=kind)
+            sum_ = builder.call(function, [sum_, part], fastmath=FLAGS)
+        return sum_
 
     return vec.dtype(vec), codegen
 
@@ -320,7 +207,8 @@ def _arithmetic(name: str) -> Any:
     @intrinsic
     def both(typingctx: Any, left: Any, right: Any) -> Any:
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return getattr(builder, name)(*args, flags=FLAGS)
+            apply = getattr(builder, name)
+            return each(builder, lambda one, other: apply(one, other, flags=FLAGS), *args)
 
         return left(left, right), codegen
 

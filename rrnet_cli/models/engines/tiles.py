@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import types
 from numba.core.datamodel.models import PrimitiveModel
 from numba.core.extending import register_model
 
-from rrnet_cli.models.engines.lanes import FLAGS, accumulate, intrinsic, ir_vec, row_of, splat
+from rrnet_cli.models.engines.lanes import intrinsic
+from rrnet_cli.models.engines.vectors import accumulate, ir_vec, multiplied_add, pieces, row_of
 
-_LANES, _ROWS = 256, 8  # 16 registers of 16 lanes: half of AVX-512's
+_ROWS = 8
+# Floats of a register, and half of the registers; the other half is for what a tile is made of.
+_LANES, _REGISTERS = (16, 16) if binding.get_host_cpu_features().get("avx512f") else (8, 8)
 
 
 class TileType(types.Type):
@@ -24,7 +27,8 @@ class TileType(types.Type):
 
 def tile_rows(width: int) -> int:
     """How many rows of a width are kept in registers together."""
-    return max(1, min(_ROWS, _LANES // width))
+    registers = sum(max(1, count // _LANES) for count in pieces(width))
+    return max(1, min(_ROWS, _REGISTERS // registers))
 
 
 @register_model(TileType)
@@ -52,8 +56,7 @@ def tile_axpy(typingctx: Any, tile: Any, array: Any, start: Any, step: Any, vec:
         value, place, step, row = args[0], args[2], args[3], args[4]
         for r in range(tile.rows):
             scalar = builder.load(row_of(context, builder, array, args[1], place, 1))
-            term = builder.fmul(splat(builder, scalar, row.type), row, flags=FLAGS)
-            added = builder.fadd(builder.extract_value(value, r), term, flags=FLAGS)
+            added = multiplied_add(builder, builder.extract_value(value, r), scalar, row)
             value = builder.insert_value(value, added, r)
             place = builder.add(place, step)
         return value
@@ -69,7 +72,7 @@ def tile_add_to(typingctx: Any, array: Any, row: Any, tile: Any) -> Any:
         for r in range(tile.rows):
             place = builder.add(args[1], ir.Constant(args[1].type, r))
             pointer = row_of(context, builder, array, args[0], place, tile.width)
-            accumulate(builder, array, pointer, builder.extract_value(args[2], r))
+            accumulate(builder, array, pointer, builder.extract_value(args[2], r), tile.width)
         return context.get_dummy_value()
 
     return types.none(array, types.intp, tile), codegen
