@@ -43,6 +43,11 @@ class Draws:
         self.problem, self.settings = problem, settings
         self._kept: dict[int, Draw] = {}
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether every draw shows what is shown outside training, with the same prior."""
+        return not self.settings.context or bool((self.problem.role == HOLD).any())
+
     def of(self, epoch: int) -> Draw:
         """The draw of an epoch, counted from 1."""
         refits = self.settings.refits

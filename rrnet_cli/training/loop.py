@@ -107,11 +107,19 @@ def fit(
     network = Network(problem, settings, engine)
     optimizer = make_optimizer(network, settings)
     progress, draws = Progress(), Draws(problem, settings)
+    # Where a step shows what is shown at rest, as under `paper`, one forward pass serves both.
+    serves_both = settings.batch_size is None and draws.at_rest and not network.is_large(problem)
+
+    def rest() -> tuple[dict[str, float], Tensor | None]:
+        logits = network.logits_at_rest(problem) if serves_both else network.predict(problem)
+        return metrics_of(logits.detach(), network, problem), logits if serves_both else None
+
+    ahead: Tensor | None = None
     if not _resumed(workspace if resume else None, network, optimizer, progress, group):
         if workspace is not None:
             checkpoints.clear(workspace)
         network.load_state_dict(group.share(network.state_dict()))
-        metrics = group.lead(lambda: evaluate(network, problem))
+        metrics, ahead = group.lead(rest)
         progress.record({"epoch": 0, "loss": None, **metrics}, network)
     with reporter.task(
         "training RR-Net", settings.epochs, unit="epoch", done=progress.epochs
@@ -120,13 +128,13 @@ def fit(
             epoch = progress.epochs + 1
             whole = _whole(network, problem, draws.of(epoch))
             losses = [
-                step(network, batch, optimizer, epoch, group)
+                step(network, batch, optimizer, epoch, group, ahead)
                 for batch in _batches(whole, problem.owner, settings, group)
             ]
-            del whole  # the select metrics have inputs of their own
+            del whole, ahead  # the select metrics have inputs of their own
             loss = sum(losses) / len(losses)
             progress.epochs += 1
-            metrics = group.lead(lambda: evaluate(network, problem))
+            metrics, ahead = group.lead(rest)
             for name, value in metrics.items():
                 require_finite(name, value, progress.epochs, settings)
             progress.record({"epoch": progress.epochs, "loss": loss, **metrics}, network)
@@ -157,15 +165,18 @@ def step(
     optimizer: torch.optim.Optimizer,
     epoch: int,
     group: Group = ALONE,
+    ahead: Tensor | None = None,
 ) -> float:
     """Forward, backward and update; returns the loss over the batch of the whole group.
+
+    `ahead` has the logits of the batch, with their gradient, where the forward pass is done.
 
     Raises:
         DivergedError: The loss is not finite; the weights are left as they were.
         ProcessLostError: Another process of the group ended.
     """
     optimizer.zero_grad(set_to_none=True)
-    value = gradients(network, batch, group)
+    value = gradients(network, batch, group, ahead)
     settings = network.settings
     require_finite("training loss", value, epoch, settings)
     if settings.clip_norm is not None:
@@ -174,7 +185,9 @@ def step(
     return value
 
 
-def gradients(network: Learner, batch: Batch, group: Group = ALONE) -> float:
+def gradients(
+    network: Learner, batch: Batch, group: Group = ALONE, ahead: Tensor | None = None
+) -> float:
     """Forward and backward of this process's share; loss and gradients become those of the batch.
 
     Raises:
@@ -183,7 +196,7 @@ def gradients(network: Learner, batch: Batch, group: Group = ALONE) -> float:
     settings, value = network.settings, 0.0
     network.train()
     if group.size == 1 or batch.supervised.any():  # a share may be empty, a batch is not
-        logits = network.rrnet(batch.inputs)
+        logits = network.rrnet(batch.inputs) if ahead is None else ahead
         loss = training_loss(batch, logits, settings.objective, settings.reduction)
         loss.backward()
         value = float(loss)
@@ -207,7 +220,11 @@ def _batches(whole: Batch, owner: Tensor, settings: TrainSettings, group: Group)
 
 def evaluate(network: Network, problem: Problem) -> dict[str, float]:
     """Select metrics of the network as it is."""
-    logits = network.predict(problem)
+    return metrics_of(network.predict(problem), network, problem)
+
+
+def metrics_of(logits: Tensor, network: Network, problem: Problem) -> dict[str, float]:
+    """Select metrics of logits at rest."""
     return select_metrics(problem, probabilities(problem, logits, network.settings.objective))
 
 

@@ -62,18 +62,27 @@ class Network(Learner):
 
     @torch.no_grad()
     def predict(self, problem: Problem) -> Tensor:
-        """Logits (num_inter_edges,) in evaluation mode, all fitted targets shown if context is.
+        """Logits (num_inter_edges,) at rest: all fitted targets shown if context is.
 
         The states of the edges of a large graph are not held all at once.
         """
-        self.eval()
-        inputs = self.inputs(problem, problem.shown_at_rest(self.settings), problem.prior)
-        edges = sum(relation.num_edges for relation in problem.relations.values())
-        stored = [feat for feat in inputs.node_feat.values() if isinstance(feat, StoredRows)]
-        if edges > LARGE or sum(feat.shape.numel() for feat in stored) > LARGE_FEATURES:
-            return logits_in_blocks(self.rrnet, inputs)
-        logits: Tensor = self.rrnet(inputs)
+        if self.is_large(problem):
+            return logits_in_blocks(self.rrnet, self._at_rest(problem))
+        return self.logits_at_rest(problem)
+
+    def logits_at_rest(self, problem: Problem) -> Tensor:
+        """What `predict` answers, with its gradient."""
+        logits: Tensor = self.rrnet(self._at_rest(problem))
         return logits
+
+    def is_large(self, problem: Problem) -> bool:
+        """Whether a forward pass over all of the graph would not fit."""
+        edges = sum(relation.num_edges for relation in problem.relations.values())
+        stored = [feat for feat in problem.node_feat.values() if isinstance(feat, StoredRows)]
+        return edges > LARGE or sum(feat.shape.numel() for feat in stored) > LARGE_FEATURES
+
+    def _at_rest(self, problem: Problem) -> GraphInputs:
+        return self.inputs(problem, problem.shown_at_rest(self.settings), problem.prior)
 
 
 def engine_of(settings: TrainSettings, name: str) -> Engine:

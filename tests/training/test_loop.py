@@ -4,15 +4,19 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from rrnet_cli.datasets.base import FIT, HOLD
 from rrnet_cli.errors import DivergedError
+from rrnet_cli.models.rrnet import RRNet
 from rrnet_cli.progress import SilentReporter
 from rrnet_cli.training import checkpoints, loop
+from rrnet_cli.training.draws import Draws
 from rrnet_cli.training.network import Network
 from rrnet_cli.training.problem import Problem
 
@@ -210,3 +214,35 @@ def test_fitted_targets_do_not_supervise_beside_held_ones(case: str) -> None:
     assert not same(run(clean, shown, None), run(other, shown, None))
     other.target[supervising] = torch.rand(int(supervising.sum()))
     assert not same(first, run(other, settings, None))
+
+
+@pytest.mark.parametrize(
+    ("make", "more"),
+    [
+        (classification, {}),
+        (rating, {"units": ("inter", "inter")}),
+        (lambda: held(classification()), {**PLUS_SMALL, "objective": "softmax"}),
+    ],
+    ids=["paper", "rating", "held"],
+)
+def test_one_forward_pass_serves_the_metrics_and_the_next_step(
+    make: Callable[[], Problem], more: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, settings, passes = make(), small(epochs=4, **more), []
+    whole = RRNet.forward
+
+    def counted(*args: Any) -> Any:
+        passes.append(torch.is_grad_enabled())
+        return whole(*args)
+
+    monkeypatch.setattr(RRNet, "forward", counted)
+    results = []
+    for at_rest in (True, False):
+        if not at_rest:
+            monkeypatch.setattr(Draws, "at_rest", False)
+        fitted = loop.fit(
+            problem, settings, workspace=None, resume=False, reporter=SilentReporter()
+        )
+        results.append(fitted[1].history)
+    assert passes == [True] * 5 + [False, *[True, False] * 4]
+    assert results[0] == results[1]
