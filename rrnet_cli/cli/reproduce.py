@@ -55,6 +55,12 @@ def reproduce(
         str | None,
         typer.Option(metavar="N,N", help="Splits of the ratings. [FilmTrust 0-4, Ciao 0-2]"),
     ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N", help="Values of what table5, fig3 or fig4 varies. [the target's]"
+        ),
+    ] = None,
     presets: Annotated[
         str, typer.Option(metavar="NAMES", help="paper, plus, or both.")
     ] = "paper,plus",
@@ -95,7 +101,7 @@ def reproduce(
     here".
     """
     from rrnet_cli.evaluation.kept_pages import KeptPage, read_page
-    from rrnet_cli.stages.reproduce import TARGETS
+    from rrnet_cli.stages.reproduce import SWEPT, TARGETS
     from rrnet_cli.stages.reproduce import reproduce as run
     from rrnet_cli.stages.reproduce.cases import Options
     from rrnet_cli.stages.reproduce.chain import Chain, PlanningStore
@@ -104,6 +110,8 @@ def reproduce(
         raise ConfigError(f"there is no target {target!r}", f"targets: {', '.join(TARGETS)}")
     if keep and target == "table3":
         raise ConfigError("table3 has no rows to keep", "leave out --keep: it counts in seconds")
+    if values and target not in SWEPT:
+        raise ConfigError(f"{target} varies no setting", "leave out --values")
     if data is None:
         raise ConfigError("reproduce needs the data sets", "pass --data DIR, or set RRNET_DATA")
     session: Session = ctx.obj
@@ -125,6 +133,7 @@ def reproduce(
         only=_words(only),
         folds=_numbers("--folds", folds),
         seeds=_numbers("--seeds", seeds),
+        values=_numbers("--values", values),
         presets=[_one_of("--presets", name, ("paper", "plus")) for name in _words(presets)],
         epochs=epochs,
         peers=peers,

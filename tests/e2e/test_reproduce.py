@@ -154,6 +154,8 @@ def test_a_missing_library_leaves_its_peers_out(
         (("table1", "--presets", "plsu"), "--presets plsu is not known"),
         (("table1", "--folds", "1,x"), "'x' is no number"),
         (("table1", "--only", "logmle"), "no row is called 'logmle'"),
+        (("table1", "--values", "4"), "table1 varies no setting"),
+        (("fig3", "--values", "4,5"), "the rows have no h = 5"),
     ],
 )
 def test_what_is_refused(
@@ -163,6 +165,17 @@ def test_what_is_refused(
     assert result.code == 2 and complaint in result.err
     assert invoke("reproduce", "table1").code == 2
     assert invoke("reproduce", "table1", "--data", tmp_path / "none").code == 3
+
+
+def test_one_value_of_a_sweep_is_run_alone(folder: Path, invoke: Invoke) -> None:
+    def units(*more: str) -> set[str]:
+        planned = invoke(*words(folder, "fig4", *more, "--dry-run", "--json"))
+        assert planned.code == 0, planned.err
+        names = " ".join(step["name"] for step in planned.json["steps"])
+        return set(re.findall(r"-units(\d)-paper", names))
+
+    assert units() == {"2", "3"}
+    assert units("--values", "3") == {"3"}
 
 
 def test_rows_of_an_earlier_run_stay_when_they_are_to_be_kept(

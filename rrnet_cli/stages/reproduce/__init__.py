@@ -8,7 +8,7 @@ from importlib import import_module
 from rrnet_cli.evaluation.reproduction_pages import Reproduction
 from rrnet_cli.stages.reproduce.chain import Chain
 
-__all__ = ["TARGETS", "reproduce"]
+__all__ = ["SWEPT", "TARGETS", "reproduce"]
 
 TARGETS = {
     "table1": "table1:table",
@@ -20,6 +20,9 @@ TARGETS = {
     "fig4": "sweeps:figure4",
 }
 """Target to ``module:function``, in the order of the paper."""
+
+SWEPT = tuple(target for target, place in TARGETS.items() if place.startswith("sweeps:"))
+"""Those that vary one setting."""
 
 
 def reproduce(target: str, chain: Chain) -> Reproduction:

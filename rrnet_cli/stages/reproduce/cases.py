@@ -34,6 +34,7 @@ class Options:
         fast: Few instances and epochs: checks the way.
         only: Rows to run; empty for those that are run by default.
         folds, seeds: Instead of a table's own; empty for its own.
+        values: Of the setting that Table V or a figure varies, those to run; empty for all.
         presets: Which to train.
         epochs: Of the baselines of sounds and pictures, instead of a table's own.
         peers: Whether to run other methods.
@@ -48,6 +49,7 @@ class Options:
     only: Sequence[str] = ()
     folds: Sequence[int] = ()
     seeds: Sequence[int] = ()
+    values: Sequence[int] = ()
     presets: Sequence[Preset] = PRESETS
     epochs: int | None = None
     peers: bool = True

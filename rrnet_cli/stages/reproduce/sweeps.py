@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rrnet_cli.errors import ConfigError
 from rrnet_cli.evaluation.published import FIGURE_3_BEST, FIGURE_4_BEST, TABLE_5, Published
 from rrnet_cli.evaluation.reproduction import ResultLine
 from rrnet_cli.evaluation.reproduction_pages import (
@@ -132,14 +133,16 @@ def _page(chain: Chain, sweep: Sweep) -> Reproduction:
     options = chain.options
     every = lines(sweep, options)
     wanted = chosen(every, options)
+    # the fast are of the middle, as the recipe's own value is often there already
+    values = {data: all_[1:3] if options.fast else all_ for data, all_ in sweep.values.items()}
+    _check_values(sweep, options.values, [value for line in wanted for value in values[line.data]])
     rows: list[ResultLine] = []
     for line in every:
         metric = "rmse" if line.data == "FilmTrust" else "top1"
-        values = sweep.values[line.data]
-        # of the middle, as the recipe's own value is often there already
-        for value in values[1:3] if options.fast else values:
+        for value in values[line.data]:
             results = Results()
-            if line in wanted and line.case is not None:
+            asked = not options.values or value in options.values
+            if asked and line in wanted and line.case is not None:
                 results = _run(chain, sweep, line.case, value)
             printed = (sweep.printed or {}).get(line.data, {}).get(value)
             paper = {} if printed is None else {metric: printed}
@@ -157,6 +160,15 @@ def _page(chain: Chain, sweep: Sweep) -> Reproduction:
         fast=options.fast,
         commit=options.commit,
     )
+
+
+def _check_values(sweep: Sweep, asked: Sequence[int], known: Sequence[int]) -> None:
+    for value in asked:
+        if value not in known:
+            raise ConfigError(
+                f"--values: the rows have no {sweep.symbol} = {value}",
+                f"values: {', '.join(map(str, sorted(set(known))))}",
+            )
 
 
 def _run(chain: Chain, sweep: Sweep, case: Case, value: int) -> Results:
