@@ -57,8 +57,19 @@ def build_graph(
             "not searched again. Its settings are the defaults.",
         ),
     ] = None,
+    neighbours: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FEATURES",
+            help="Other features of the same instances, whose values say which left nodes are "
+            "near: a second network, say. [the features themselves]",
+        ),
+    ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the artifact. [the features', and -shuffledSEED]")
+        str | None,
+        typer.Option(
+            help="Name of the artifact. [the features', and -near-FEATURES, -shuffledSEED]"
+        ),
     ] = None,
     force: Annotated[bool, typer.Option(help="Build again even where it is cached.")] = False,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
@@ -108,6 +119,7 @@ def build_graph(
         name=name,
         reporter=session.reporter,
         base=base,
+        neighbours=neighbours,
         force=force,
     )
     manifest = outcome.artifact.manifest

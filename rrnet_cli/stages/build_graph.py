@@ -21,6 +21,7 @@ from rrnet_cli.stages._base_graph import check_base, first_base, known_neighbour
 from rrnet_cli.stages._graph_checks import check_ids, check_instances, check_rows, note_empty_roles
 from rrnet_cli.stages._neighbours import near_edges, settle_knn
 from rrnet_cli.stages._recorded import settings_of
+from rrnet_cli.stages._second import check_second
 from rrnet_cli.store.reference import Key
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def build_graph(
     name: str | None,
     reporter: Reporter,
     base: str | None = None,
+    neighbours: str | None = None,
     force: bool = False,
 ) -> Outcome:
     """Build the graph artifact of a features artifact.
@@ -53,11 +55,14 @@ def build_graph(
         settings: Of the stage; the graph's version depends on them and on the features.
         store: Where artifacts are.
         features: Reference of the features; None for the newest.
-        name: Of the graph; where None the features' name, with `-shuffled<seed>` behind it for
-            the control with shuffled intra-edges, so that it never stands for the real one.
+        name: Of the graph; where None the features' name, with `-near-<neighbours>` behind it where
+            others say who is near, and `-shuffled<seed>` for the control with shuffled
+            intra-edges, so that neither stands for the plain one.
         reporter: Progress and notes.
         base: Reference of a graph of some of these instances, whose neighbours are extended
             instead of searched again.
+        neighbours: Reference of other features of the same instances: left nodes are near by
+            theirs. The prior, the candidates and the attributes remain those of `features`.
         force: Build again even where the same version is there.
 
     Returns:
@@ -73,14 +78,18 @@ def build_graph(
     source = store.resolve("features", features)
     settings = settle_knn(settings, source)
     check_settings(settings, source.manifest.summary)
-    inputs, extended = {"features": source.ref}, None
+    inputs, extended, second = {"features": source.ref}, None, None
+    if neighbours is not None:
+        second = store.resolve("features", neighbours)
+        check_second(second, source, settings, base=base is not None)
+        inputs["neighbours"] = second.ref
     if base is not None:
         extended = first_base(store.resolve("graph", base), source, store)
         check_base(settings, settings_of(extended, GraphSettings))
         inputs["base"] = extended.ref
     key = Key(
         kind="graph",
-        name=name or _default_name(settings, source.ref.name),
+        name=name or _default_name(settings, source, second),
         params=settings.recorded(),
         inputs=inputs,
         data=None,
@@ -91,7 +100,7 @@ def build_graph(
             made = _from_ratings(source, settings, reporter)
         else:
             known = known_neighbours(extended, settings, source, store) if extended else None
-            made = _from_labels(source, settings, reporter, known)
+            made = _from_labels(source, second or source, settings, reporter, known)
         edges = made.edges
         if settings.shuffle_intra is not None:
             edges = shuffle_intra(edges, settings.shuffle_intra)
@@ -165,9 +174,10 @@ def check_settings(settings: GraphSettings, summary: Any) -> None:
         )
 
 
-def _default_name(settings: GraphSettings, features: str) -> str:
+def _default_name(settings: GraphSettings, source: Artifact, second: Artifact | None) -> str:
+    name = source.ref.name if second is None else f"{source.ref.name}-near-{second.ref.name}"
     seed = settings.shuffle_intra
-    return features if seed is None else f"{features}-shuffled{seed}"
+    return name if seed is None else f"{name}-shuffled{seed}"
 
 
 @dataclass(frozen=True)
@@ -180,9 +190,13 @@ class _Graph:
 
 
 def _from_labels(
-    source: Artifact, settings: GraphSettings, reporter: Reporter, known: Known | None
+    source: Artifact,
+    near: Artifact,
+    settings: GraphSettings,
+    reporter: Reporter,
+    known: Known | None,
 ) -> _Graph:
-    """Classification: instances and labels."""
+    """Classification: instances and labels; instances are near by the features of `near`."""
     left, right = (str(source.manifest.summary[side]) for side in ("left", "right"))
     features = _features(source, left, right)
     logits = source.arrays("prior.safetensors")["logits"]
@@ -197,7 +211,8 @@ def _from_labels(
     num_labels = source.table("labels.parquet").num_rows
     check_rows({"labels": num_labels, f"features of {right}": num_nodes[right]}, logits, 1)
     check_instances(instances["id"], labels, roles, num_labels, reporter)
-    edges, knn = near_edges(settings, features, (left, right), reporter, known)
+    compared = {left: _features(near, left, right)[left], right: features[right]}
+    edges, knn = near_edges(settings, compared, (left, right), reporter, known)
     k_inter = num_labels if settings.inter == "all" else settings.k_inter
     candidates = top_candidates(logits, k_inter, reporter)
     edges[left, "inter", right] = candidates.to_edges(labels, roles)

@@ -20,6 +20,7 @@ from rrnet_cli.graphs.candidates import log_softmax
 from rrnet_cli.graphs.edges import EdgeTable, EdgeType, edge_key
 from rrnet_cli.progress import Reporter
 from rrnet_cli.stages._baseline import VIEWS
+from rrnet_cli.stages._second import left_features
 from rrnet_cli.store.artifact import Key
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def run_peers(
 
     @cache
     def data() -> ClassData | RatingData:  # read once, and not at all where all is cached
-        return rating_data(source, features) if rating else class_data(source, features)
+        if rating:
+            return rating_data(source, features)
+        return class_data(source, features, left_features(features, source, store))
 
     outcomes = []
     for peer in chosen:
@@ -117,10 +120,16 @@ def rating_data(graph: Artifact, features: Artifact) -> RatingData:
     )
 
 
-def class_data(graph: Artifact, features: Artifact) -> ClassData:
-    """Features, prior and known labels of a classification, those of FIT and of HOLD."""
+def class_data(graph: Artifact, features: Artifact, values: NDArray[np.float32]) -> ClassData:
+    """Features, prior and known labels of a classification, those of FIT and of HOLD.
+
+    Args:
+        graph: Its intra-edges are read.
+        features: Prior, labels and roles.
+        values: (num_left, dim) what is known of each instance.
+    """
     left = str(features.manifest.summary["left"])
-    raw = features.arrays("features.safetensors")[left].astype(np.float64)
+    raw = values.astype(np.float64)
     spread = raw.std(axis=0)
     matrix = (raw - raw.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
     table = features.table("instances.parquet", ("label", "role"))

@@ -12,6 +12,7 @@ import pytest
 
 from rrnet_cli.evaluation.peers.registry import PEERS
 from rrnet_cli.evaluation.peers.trustsvd import PEER as TRUSTSVD
+from rrnet_cli.stages._second import left_features
 from rrnet_cli.stages.peers import class_data, rating_data
 from rrnet_cli.store.store import Store
 from tests.conftest import Result
@@ -51,7 +52,7 @@ def test_peers_know_held_labels_too(data: str, invoke: Invoke, tmp_path: Path) -
     table = "instances.parquet" if data == "digits" else "ratings.parquet"
     role = features.table(table)["role"].to_numpy()
     if data == "digits":
-        known = class_data(graph, features)
+        known = class_data(graph, features, left_features(features, graph, store))
         assert np.array_equal(known.labels >= 0, np.isin(role, ("fit", "hold")))
         assert np.array_equal(known.held, role == "hold") and known.held.any()
     else:
