@@ -72,8 +72,8 @@ def build_graph(
     Raises:
         ArtifactFormatError: The base's settings are of another version of rrnet.
         ConfigError: Settings that the task, or the base, gives no meaning to.
-        InputError: Features, labels or links that break a rule, or a base of other features; names
-            column and row, or the instance.
+        InputError: Features, labels or links that break a rule, a base of other features, or
+            neighbours of other instances or roles; names column and row, or the instance.
     """
     source = store.resolve("features", features)
     settings = settle_knn(settings, source)

@@ -59,6 +59,23 @@ def test_peers_know_held_labels_too(data: str, invoke: Invoke, tmp_path: Path) -
         assert len(rating_data(graph, features).rating) == np.isin(role, ("fit", "hold")).sum()
 
 
+def test_a_graph_of_two_features_goes_all_the_way(invoke: Invoke) -> None:
+    assert invoke("extract", "digits", "--name", "first").code == 0
+    assert invoke("extract", "digits", "--cross-fit", "2", "--name", "second").code == 0
+    made = invoke("--json", "build-graph", "first", "--neighbours", "second")
+    assert made.code == 0, made.err
+    graph = made.json["artifact"]
+    assert graph.startswith("graph/first-near-second@")
+    for command in ("train", "peers"):
+        more = ("--epochs", "2") if command == "train" else ("--only", "knn")
+        done = invoke(command, graph, *more)
+        assert done.code == 0, done.err
+    assert invoke("eval", "first-near-second-knn", "--resamples", "50").code == 0
+    assert invoke("extract", "digits", "--set", "data.split_seed=1", "--name", "other").code == 0
+    refused = invoke("build-graph", "first", "--neighbours", "other")
+    assert refused.code == 3 and "another role" in refused.err
+
+
 def test_no_rating_peer_sees_a_test_rating(invoke: Invoke, tmp_path: Path) -> None:
     """Test pairs get other ratings in the raw file: every score keeps its bits."""
     write_filmtrust(tmp_path / "true", 8)
