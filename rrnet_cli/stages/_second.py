@@ -42,27 +42,26 @@ def check_second(
         )
     if base:
         raise ConfigError("--neighbours and --base exclude each other", "Leave one of them out.")
-    ours, theirs = source.manifest.summary, second.manifest.summary
-    if (theirs["task"], theirs["left"]) != (ours["task"], ours["left"]):
+    left, other_left = (each.manifest.summary["left"] for each in (source, second))
+    if left != other_left:  # sounds, pictures or users: it tells the task too
         raise InputError(
-            f"--neighbours {second.ref} is of {theirs['left']}, {source.ref} of {ours['left']}",
+            f"--neighbours {second.ref} is of {other_left}, {source.ref} of {left}",
             "Name features of the same instances.",
         )
     mine, other = _instances(source), _instances(second)
+    where = f"--neighbours {second.ref}: instances.parquet"
+    advice = f"Extract both of the same data with the same split as {source.ref}."
+    ours, theirs = len(mine["id"]), len(other["id"])
+    if ours != theirs:
+        raise InputError(f"{where}, {theirs} rows for {ours}: another instance", advice)
     for column, fault in (
         ("id", "another instance"),
         ("label", "another label"),
         ("role", "another role: its baseline may have seen what is to be predicted here"),
     ):
-        alike = len(mine[column]) == len(other[column])
-        unlike = mine[column] != other[column] if alike else np.ones(1, bool)
+        unlike = mine[column] != other[column]
         if unlike.any():
-            row = int(unlike.argmax())
-            where = f"row {row}" if alike else f"{len(other[column])} rows for {len(mine[column])}"
-            raise InputError(
-                f"--neighbours {second.ref}: instances.parquet, {where}: {fault}",
-                f"Extract both of the same data with the same split as {source.ref}.",
-            )
+            raise InputError(f"{where}, row {int(unlike.argmax())}: {fault}", advice)
 
 
 def left_features(source: Artifact, graph: Artifact, store: Store) -> NDArray[np.float32]:
