@@ -48,7 +48,7 @@ Positive = Annotated[int, Field(gt=0)]
 class DataSettings(Settings):
     """Which raw data, and who belongs to which split."""
 
-    later: ClassVar = frozenset({"holdout"})
+    later: ClassVar = frozenset({"holdout", "holdout_of"})
 
     layout: Layout
     subset: str | None = Field(None, description="esc: `esc10` or unset for all 50 classes.")
@@ -56,7 +56,10 @@ class DataSettings(Settings):
     val_fraction: Fraction = Field(0.1, description="Part of the training instances to select on.")
     test_fraction: Fraction = Field(0.1, description="Part to test on where no split is given.")
     holdout: Fraction | None = Field(
-        None, description="Part of what is left to fit that supervises RR-Net alone."
+        None, description="Part of `holdout_of` that supervises RR-Net alone."
+    )
+    holdout_of: Literal["fit", "select"] = Field(
+        "fit", description="What is held out: instances to fit on, or to select on."
     )
     split_seed: int = Field(0, description="Seed of every random split.")
     limit: Positive | None = Field(None, description="At most so many instances a class and split.")
@@ -74,6 +77,12 @@ class DataSettings(Settings):
         low, high = self.rating_min, self.rating_max
         if low is not None and high is not None and low >= high:
             raise ValueError("rating_min must be below rating_max")
+        return self
+
+    @model_validator(mode="after")
+    def _holdout_has_a_size(self) -> DataSettings:
+        if self.holdout_of != "fit" and self.holdout is None:
+            raise ValueError("holdout_of says of what: set holdout, the fraction, too")
         return self
 
 

@@ -90,8 +90,11 @@ def extract(
     holdout: Annotated[
         float | None,
         typer.Option(
-            metavar="FRACTION", help="Part of the fit split that supervises RR-Net alone. [none]"
+            metavar="FRACTION", help="Part of a split that supervises RR-Net alone. [none]"
         ),
+    ] = None,
+    holdout_of: Annotated[
+        str | None, typer.Option(metavar="fit|select", help="The split that it is a part of. [fit]")
     ] = None,
     cross_fit: Annotated[
         int | None,
@@ -165,6 +168,7 @@ def extract(
         "data.fold": None if fold == "all" else fold,
         "data.val_fraction": val_fraction,
         "data.holdout": holdout,
+        "data.holdout_of": holdout_of,
         "data.split_seed": split_seed,
         "data.limit": limit,
         "text.vectors": word_vectors,

@@ -124,7 +124,7 @@ def assign_roles(catalogue: Catalogue, settings: DataSettings) -> NDArray[np.int
     With `settings.fold`: TEST is that fold. Else the data set's own split, where it has one. What
     is then missing is carved out of the rest by `split_seed`: `test_fraction` of all for TEST,
     `val_fraction` of the training instances for SELECT, at last `holdout` of FIT for HOLD, so that
-    neither SELECT nor TEST depends on it.
+    neither SELECT nor TEST depends on it, or of SELECT, so that neither FIT nor TEST does.
 
     Returns:
         (num_instances,) int8 of FIT, SELECT, TEST, HOLD.
@@ -139,12 +139,13 @@ def assign_roles(catalogue: Catalogue, settings: DataSettings) -> NDArray[np.int
         roles = catalogue.given.copy()
     else:
         roles = np.full(num, FIT, dtype=np.int8)
-    for role, fraction, stream in (
-        (TEST, settings.test_fraction, _TEST_STREAM),
-        (SELECT, settings.val_fraction, _SELECT_STREAM),
-        (HOLD, settings.holdout, _HOLD_STREAM),
+    held_of = SELECT if settings.holdout_of == "select" else FIT
+    for role, fraction, stream, source in (
+        (TEST, settings.test_fraction, _TEST_STREAM, FIT),
+        (SELECT, settings.val_fraction, _SELECT_STREAM, FIT),
+        (HOLD, settings.holdout, _HOLD_STREAM, held_of),
     ):
-        rest = np.flatnonzero(roles == FIT)
+        rest = np.flatnonzero(roles == source)
         if fraction is None or (roles == role).any() or not len(rest):
             continue
         groups = None if catalogue.groups is None else catalogue.groups[rest]
@@ -216,7 +217,7 @@ def rating_roles(num_ratings: int, settings: DataSettings) -> NDArray[np.int8]:
 
     Without `settings.fold`: `test_fraction` and `val_fraction` of all ratings at random, thus
     80/10/10 by default. With it: one of five folds is TEST and `val_fraction` of the rest SELECT.
-    `holdout` of what is then left to fit is HOLD.
+    `holdout` of what is then left to fit, or of SELECT, is HOLD.
 
     Returns:
         (num_ratings,) int8.
@@ -242,9 +243,10 @@ def rating_roles(num_ratings: int, settings: DataSettings) -> NDArray[np.int8]:
         rest = generator(settings.split_seed, _SELECT_STREAM).permutation(np.concatenate(folds))
         num_select = round(len(rest) * settings.val_fraction)
     roles[test] = TEST
-    roles[rest[:num_select]] = SELECT
-    left = rest[num_select:]
-    roles[left[: round(len(left) * (settings.holdout or 0))]] = HOLD
+    select, left = rest[:num_select], rest[num_select:]
+    roles[select] = SELECT
+    source = select if settings.holdout_of == "select" else left
+    roles[source[: round(len(source) * (settings.holdout or 0))]] = HOLD
     if any(not (roles == role).any() for role in (FIT, SELECT, TEST)):
         raise InputError(
             f"{num_ratings} ratings are too few to fit, select and test on",

@@ -34,7 +34,7 @@ def check(trained: Artifact, key: Key, settings: ExtractSettings) -> None:
     if settings.cross_fit is not None:
         raise ConfigError("--weights and --cross-fit exclude each other", "leave one of them out")
 
-    ours, theirs = what_trains(key.params), what_trains(trained.manifest.params)
+    ours, theirs = (_what_fits(params) for params in (key.params, trained.manifest.params))
     unlike = [section for section in ours if ours[section] != theirs[section]]
     if trained.manifest.data != key.data:
         unlike.append("raw data")
@@ -49,6 +49,15 @@ def what_trains(params: Mapping[str, Any]) -> dict[str, Any]:
     """Of the parameters of features, those that the training of their network depends on."""
     baseline = {k: v for k, v in params["baseline"].items() if k not in FREE}
     return {"baseline": baseline, "data": params["data"], "seed": params["seed"]}
+
+
+def _what_fits(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Of those, all that the weights depend on: what is held out of SELECT was never fitted."""
+    found = what_trains(params)
+    data = found["data"]
+    if data.get("holdout_of") == "select":
+        data = {k: v for k, v in data.items() if k not in ("holdout", "holdout_of")}
+    return {**found, "data": data}
 
 
 def given(trained: Artifact) -> TrainedNetwork:

@@ -173,7 +173,8 @@ def check_holdout(settings: ExtractSettings, roles: NDArray[np.int8]) -> None:
     """
     if settings.data.holdout is not None and not (roles == HOLD).any():
         raise InputError(
-            f"--holdout {settings.data.holdout:g} of so few instances to fit on is none",
+            f"--holdout {settings.data.holdout:g} of so few instances to "
+            f"{settings.data.holdout_of} on is none",
             "give more instances, or a larger fraction",
         )
 
@@ -207,7 +208,8 @@ def default_name(settings: ExtractSettings, dataset: str, *, seeded: bool = Fals
     if settings.cross_fit is not None:
         name += f"-cross{settings.cross_fit}"
     if settings.data.holdout is not None:
-        name += f"-hold{settings.data.holdout:g}"
+        of = "select" if settings.data.holdout_of == "select" else ""
+        name += f"-hold{of}{settings.data.holdout:g}"
     return name
 
 

@@ -111,6 +111,7 @@ def test_data_folder_from_the_environment(invoke, ratings, monkeypatch, tmp_path
         (("digits", "--on-error", "ignore"), 2, "use fail or skip"),
         (("digits", "--cross-fit", "1"), 2, "--cross-fit"),
         (("digits", "--holdout", "1.5"), 2, "--holdout"),
+        (("digits", "--holdout-of", "select"), 2, "set holdout, the fraction, too"),
         (("digits", "--set", "basline.lr=1"), 2, "did you mean `baseline.lr`?"),
         (("digits", "--config", "none.yaml"), 2, "cannot read the configuration"),
         (("digits", "--word-vectors", "none.bin"), 3, "do not exist"),

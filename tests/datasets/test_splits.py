@@ -183,28 +183,32 @@ def test_rating_fold_six_and_too_few_ratings_are_refused():
         rating_roles(3, DataSettings(layout="ratings"))
 
 
-@pytest.mark.parametrize("groups", [None, np.arange(80) // 2])
-def test_held_instances_come_from_fit_and_move_nobody_else(groups):
-    def roles(holdout):
-        data = catalogue(80, groups=groups)
-        return assign_roles(data, DataSettings(layout="esc", holdout=holdout))
+@pytest.mark.parametrize(("of", "source"), [("fit", FIT), ("select", SELECT)])
+@pytest.mark.parametrize("groups", [None, np.arange(160) // 2])
+def test_held_instances_come_from_one_split_and_move_nobody_else(groups, of, source):
+    def roles(**held):
+        data = catalogue(160, groups=groups)
+        return assign_roles(data, DataSettings(layout="esc", val_fraction=0.3, **held))
 
-    without, with_some = roles(None), roles(0.25)
+    without, with_some = roles(), roles(holdout=0.25, holdout_of=of)
     held = with_some == HOLD
     assert not (without == HOLD).any()
-    assert (without[held] == FIT).all()
+    assert (without[held] == source).all()
     assert (without[~held] == with_some[~held]).all()
-    assert held.sum() == pytest.approx(0.25 * (without == FIT).sum(), abs=4)
-    assert set(np.arange(80)[held] % 4) == {0, 1, 2, 3}
+    assert held.sum() == pytest.approx(0.25 * (without == source).sum(), abs=4)
+    assert set(np.arange(160)[held] % 4) == {0, 1, 2, 3}
     if groups is not None:
-        assert all(len(set(held[groups == group])) == 1 for group in range(40))
+        assert all(len(set(held[groups == group])) == 1 for group in range(80))
 
 
+@pytest.mark.parametrize(("of", "source"), [("fit", FIT), ("select", SELECT)])
 @pytest.mark.parametrize("fold", [None, 2])
-def test_held_ratings_come_from_fit_and_move_no_other(fold):
-    without = rating_roles(1000, DataSettings(layout="ratings", fold=fold))
-    with_some = rating_roles(1000, DataSettings(layout="ratings", fold=fold, holdout=0.1))
+def test_held_ratings_come_from_one_split_and_move_no_other(fold, of, source):
+    def roles(**held):
+        return rating_roles(1000, DataSettings(layout="ratings", fold=fold, **held))
+
+    without, with_some = roles(), roles(holdout=0.1, holdout_of=of)
     held = with_some == HOLD
-    assert held.sum() == round(0.1 * (without == FIT).sum())
-    assert (without[held] == FIT).all()
+    assert held.sum() == round(0.1 * (without == source).sum())
+    assert (without[held] == source).all()
     assert (without[~held] == with_some[~held]).all()

@@ -454,6 +454,33 @@ def test_features_before_the_bottleneck(store, network_settings, monkeypatch):
         run(store, none, None)
 
 
+def test_a_network_is_used_again_where_some_of_select_supervise(
+    store, network_settings, monkeypatch
+):
+    """The network was never fitted on them; what is held out of FIT asks for another network."""
+    monkeypatch.setattr("rrnet_cli.stages._network_baseline.build_baseline", small_network)
+    data = network_settings.data.model_copy(update={"limit": None})  # it counts by role
+    settings = network_settings.model_copy(update={"data": data})
+    plain = run(store, settings, None, name="plain").artifact
+
+    def held(of):
+        update = {"holdout": 0.5, "holdout_of": of}
+        return settings.model_copy(update={"data": data.model_copy(update=update)})
+
+    again = run(store, held("select"), None, weights="plain").artifact
+    assert again.ref.name.endswith("-resnet18-holdselect0.5")
+    for file in ("features", "prior", "baseline"):
+        name = f"{file}.safetensors"
+        assert again.manifest.files[name].sha256 == plain.manifest.files[name].sha256
+    before, after = (
+        np.array(a.table("instances.parquet")["role"].to_pylist()) for a in (plain, again)
+    )
+    assert set(before[after == "hold"]) == {"select"}
+    assert (before[after != "hold"] == after[after != "hold"]).all()
+    with pytest.raises(ConfigError, match="trained otherwise \\(data\\)"):
+        run(store, held("fit"), None, weights="plain")
+
+
 def test_a_network_that_was_trained_otherwise_is_refused(store, network_settings, monkeypatch):
     monkeypatch.setattr("rrnet_cli.stages._network_baseline.build_baseline", small_network)
     run(store, network_settings, None, name="plain")
