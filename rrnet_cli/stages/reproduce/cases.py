@@ -79,6 +79,8 @@ class Case:
         paper: Settings of `train` beside the recipe's, under `paper`.
         inter: Inter-edges by preset, where each preset has a graph of its own.
         weights_of: Whose trained network it uses; None to train its own.
+        features_of: Whose features it uses; None to extract its own.
+        neighbours: Whose features tell which instances are near; None for its own.
         presets: Which are trained on it, of those that are asked for.
         peers: Whether other methods are run on it.
     """
@@ -92,6 +94,8 @@ class Case:
     paper: Mapping[str, object] = field(default_factory=dict)
     inter: Mapping[Preset, Literal["topk", "rated", "all"]] = field(default_factory=dict)
     weights_of: Case | None = None
+    features_of: Case | None = None
+    neighbours: Case | None = None
     presets: tuple[Preset, ...] = PRESETS
     peers: bool = True
 
@@ -195,6 +199,21 @@ def with_views(case: Case, views: int) -> Case:
 def with_holdout(case: Case, share: float) -> Case:
     """A case whose baseline leaves a share of its instances to supervise RR-Net."""
     return replace(case, name=f"{case.name}-holdout", data={**case.data, "holdout": share})
+
+
+def with_select_held(case: Case, share: float) -> Case:
+    """A case in which a share of SELECT supervises RR-Net; the network is that of the case."""
+    return replace(
+        case,
+        name=f"{case.name}-holdselect",
+        data={**case.data, "holdout": share, "holdout_of": "select"},
+        weights_of=case,
+    )
+
+
+def with_neighbours(case: Case, other: Case, name: str) -> Case:
+    """A case whose instances are near by the features of another one, of the same roles."""
+    return replace(case, name=name, features_of=case, neighbours=other)
 
 
 def filmtrust(options: Options) -> Case:

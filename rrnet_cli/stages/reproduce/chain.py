@@ -75,6 +75,8 @@ class Chain:
 
     def features(self, case: Case, run: int) -> Artifact | None:
         """The features of one fold or seed; None in a dry run that lacks them."""
+        if case.features_of is not None:
+            return self.features(case.features_of, run)
         name = case.run_name(run, self.options)
         network = None if case.weights_of is None else self.features(case.weights_of, run)
 
@@ -96,16 +98,18 @@ class Chain:
     ) -> Artifact | None:
         """The graph that a preset is trained on; `suffix` names the `changes` of a sweep."""
         features = self.features(case, run)
+        near = None if case.neighbours is None else self.features(case.neighbours, run)
         name = case.graph_name(run, preset, self.options) + suffix
         settings = case.graph(preset, self.options, **changes)
         return self._step(
             "build-graph",
             name,
-            [features],
+            [features, near] if case.neighbours else [features],
             lambda: build_graph(
                 settings,
                 store=self.store,
                 features=_ref(features),
+                neighbours=None if near is None else _ref(near),
                 name=name,
                 reporter=self._reporter,
             ),

@@ -31,6 +31,8 @@ def test_by_default_what_the_data_are_there_for(data):
         "cifar10-resnet18-cifar",
         "cifar10-resnet18-views10", "cifar10-resnet50-views10", "cifar10-mobilenet_v2-views10",
         "cifar10-resnet18-cifar-views10", "cifar10-resnet18-holdout-views10",
+        "cifar10-resnet18-near-resnet50", "cifar10-resnet50-near-resnet18",
+        "cifar10-mobilenet_v2-near-resnet18",
     ]  # fmt: skip
     (data / "ESC-50").mkdir()
     assert names(table1, data)[2:] == ["esc50-logmel", "esc50-envnet"]
@@ -44,7 +46,7 @@ def test_rows_are_named_by_data_backbone_or_both(data):
     assert names(table2, data, "resnet18-cifar", "resnet50") == [
         "cifar10-resnet18-cifar", "cifar10-resnet50"
     ]  # fmt: skip
-    assert len(names(table2, data, "cifar10")) == 9
+    assert len(names(table2, data, "cifar10")) == 12
     assert names(table4, data, "ciao") == ["ciao"], "a full name means that row alone"
     assert names(table4, data, "core") == ["ciao-core"]
     assert names(table4, data, "filmtrust-factors", "core-factors") == [
