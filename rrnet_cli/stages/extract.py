@@ -122,7 +122,8 @@ def extract(
         on_error: Unreadable files: fail at the first, or skip and list them.
         device: ``auto``, ``cpu`` or ``cuda``; not part of the version.
         weights: Reference of features of the same data whose trained network is used: only `views`,
-            `before_bottleneck` and `test_crops` may differ. None to train one.
+            `before_bottleneck`, `test_crops` and what is held out of SELECT may differ. None to
+            train one.
 
     Returns:
         The artifact: features and prior of a classification, or ratings with their prior.
