@@ -89,9 +89,7 @@ class DataSettings(Settings):
 class BaselineSettings(Settings):
     """The baseline that gives features and prior (paper Sec. IV), and how it is trained."""
 
-    later: ClassVar = frozenset(
-        {"between_class", "strong_augment", "factor_reg", "views", "before_bottleneck"}
-    )
+    later: ClassVar = frozenset({"between_class", "strong_augment", "factor_reg", "views"})
 
     backbone: Backbone
     stem: Literal["imagenet", "cifar"] = "imagenet"
@@ -117,9 +115,6 @@ class BaselineSettings(Settings):
     views: int = Field(
         1, ge=1, le=10, description="Pictures: features are averaged over so many flips and shifts."
     )
-    before_bottleneck: bool = Field(
-        False, description="Features are what the network has before its bottleneck (networks)."
-    )
     test_crops: Positive = Field(10, description="Crops averaged per clip (sound networks).")
     user_reg: float | None = Field(
         None, ge=0, description="Damping of user biases (ratings); unset: chosen on `select`."
@@ -136,9 +131,6 @@ class BaselineSettings(Settings):
     def _fits_the_backbone(self) -> BaselineSettings:
         if self.views > 1 and self.backbone not in PICTURE_NETWORKS:
             raise ValueError(f"views is for the backbones {', '.join(PICTURE_NETWORKS)}")
-        networks = (*PICTURE_NETWORKS, *SOUND_NETWORKS)
-        if self.before_bottleneck and self.backbone not in networks:
-            raise ValueError(f"before_bottleneck is for the backbones {', '.join(networks)}")
         if self.backbone not in SOUND_NETWORKS:
             for name in ("between_class", "strong_augment"):
                 if getattr(self, name):

@@ -75,12 +75,6 @@ def extract(
             help="Flips and shifts that a picture's features are averaged over, to 10. [1]"
         ),
     ] = None,
-    before_bottleneck: Annotated[
-        bool | None,
-        typer.Option(
-            help="Features before the bottleneck: 2048 of resnet50, 1280 of mobilenet_v2. [no]"
-        ),
-    ] = None,
     precision: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, float32 or bfloat16. [auto]")
     ] = None,
@@ -163,7 +157,6 @@ def extract(
         "baseline.between_class": between_class,
         "baseline.strong_augment": strong_augment,
         "baseline.views": views,
-        "baseline.before_bottleneck": before_bottleneck,
         "baseline.precision": precision,
         "data.fold": None if fold == "all" else fold,
         "data.val_fraction": val_fraction,

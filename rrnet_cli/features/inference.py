@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from rrnet_cli.errors import ConfigError
@@ -22,7 +22,7 @@ class Applied:
     """What a network says of n instances.
 
     Attributes:
-        features: (n, feature_dim) float32, or (n, width) before a bottleneck; mean over the views.
+        features: (n, feature_dim) float32, mean over the views.
         logits: (n, num_classes) float32, joined over the views.
         first: (n, num_classes) float32, of the first view alone.
     """
@@ -43,7 +43,6 @@ def apply(
     *,
     rows: NDArray[np.int64] | None = None,
     batch_size: int = 64,
-    before_bottleneck: bool = False,
     reporter: Reporter | None = None,
 ) -> Applied:
     """Representation and logits of instances, in float32 whatever the training's precision.
@@ -56,58 +55,34 @@ def apply(
         inputs: All instances.
         rows: (n,) those to apply it to; None for all.
         batch_size: Views that go through the network at a time, at least the views of an instance.
-        before_bottleneck: Give as features what the bottleneck reads.
         reporter: Progress in instances.
 
     Returns:
         Of the rows, in their order.
 
     Raises:
-        ConfigError: The network gives NaN or infinities, or has no bottleneck to look before.
+        ConfigError: The network gives NaN or infinities.
     """
     model.eval()
     device = next(model.parameters()).device
     rows = np.arange(len(inputs)) if rows is None else rows
-    width = feature_width(model, before_bottleneck=before_bottleneck)
-    features = np.empty((len(rows), width), dtype=np.float32)
+    features = np.empty((len(rows), model.feature_dim), dtype=np.float32)
     logits, first = np.empty((2, len(rows), model.num_classes), dtype=np.float32)
     step = batch_of(inputs.views, batch_size)
     task_name = "extracting features"
     with (reporter or SilentReporter()).task(task_name, len(rows), unit=inputs.unit) as task:
         for index in chunks(np.arange(len(rows)), step):
             with torch.inference_mode():
-                wide = model.embed(inputs.test_batch(rows[index]).to(device))
-                narrow = model.bottleneck(wide)
-                of_views = model.classify(narrow)
+                views = model.represent(inputs.test_batch(rows[index]).to(device))
+                of_views = model.classify(views)
                 scores = average_views(of_views, inputs.views)
-                kept = wide if before_bottleneck else narrow
-                mean = kept.unflatten(0, (-1, inputs.views)).mean(1)
+                mean = views.unflatten(0, (-1, inputs.views)).mean(1)
             features[index], logits[index] = mean.cpu().numpy(), scores.cpu().numpy()
             first[index] = of_views[:: inputs.views].cpu().numpy()
             task.advance(len(index))
     if not (np.isfinite(features).all() and np.isfinite(logits).all()):
         raise ConfigError("The trained baseline gives NaN or infinite features.", "Lower --lr.")
     return Applied(features, logits, first)
-
-
-def feature_width(model: BaselineNet, *, before_bottleneck: bool) -> int:
-    """How wide the features of a network are.
-
-    Args:
-        model: Any.
-        before_bottleneck: Whether they are what the bottleneck reads.
-
-    Raises:
-        ConfigError: There is no bottleneck to look before.
-    """
-    if not before_bottleneck:
-        return model.feature_dim
-    if isinstance(model.bottleneck, nn.Identity):
-        raise ConfigError(
-            f"--before-bottleneck: the network has none, its features are {model.feature_dim} wide",
-            "Leave it out.",
-        )
-    return model.bottleneck.in_features
 
 
 def average_views(logits: Tensor, views: int) -> Tensor:

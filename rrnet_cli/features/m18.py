@@ -60,9 +60,9 @@ class M18(SoundNet):
         self.bottleneck = nn.Identity() if width == feature_dim else dense(width, feature_dim)
         self.classifier = dense(feature_dim, num_classes)
 
-    def embed(self, inputs: Tensor) -> Tensor:
-        """Global average (n, 512) of crops (n, crop)."""
-        output: Tensor = self.trunk(scaled(inputs)[:, None, None, :]).mean((2, 3))
+    def represent(self, inputs: Tensor) -> Tensor:
+        """Representation (n, feature_dim) of crops (n, crop)."""
+        output: Tensor = self.bottleneck(self.trunk(scaled(inputs)[:, None, None, :]).mean((2, 3)))
         return output
 
     def classify(self, representation: Tensor) -> Tensor:

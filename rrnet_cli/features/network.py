@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class BaselineNet(nn.Module, ABC):
-    """A classifier cut at its representation, which a bottleneck may have made narrow.
+    """A classifier cut at its representation.
 
     The input is the raw data as the resident cache holds it (uint8 pixels, int16 samples); scaling
     is part of the network, so its weights are all that a later prediction needs.
@@ -16,21 +16,14 @@ class BaselineNet(nn.Module, ABC):
     Attributes:
         feature_dim: Width of the representation.
         num_classes: Number of labels.
-        bottleneck: (n, width) to (n, feature_dim); the identity where there is none.
     """
 
     feature_dim: int
     num_classes: int
-    bottleneck: nn.Linear | nn.Identity
 
     @abstractmethod
-    def embed(self, inputs: Tensor) -> Tensor:
-        """Map a batch of raw inputs to (n, width), what the bottleneck reads."""
-
     def represent(self, inputs: Tensor) -> Tensor:
         """Map a batch of raw inputs to (n, feature_dim)."""
-        representation: Tensor = self.bottleneck(self.embed(inputs))
-        return representation
 
     @abstractmethod
     def classify(self, representation: Tensor) -> Tensor:

@@ -65,11 +65,10 @@ class SpectrogramNet(SoundNet):
             dense(hidden, feature_dim),
             nn.ReLU(),
         )
-        self.bottleneck = nn.Identity()
         self.dropout = nn.Dropout(0.5)
         self.classifier = dense(feature_dim, num_classes)
 
-    def embed(self, inputs: Tensor) -> Tensor:
+    def represent(self, inputs: Tensor) -> Tensor:
         """Representation (n, feature_dim) of crops (n, crop)."""
         bands: Tensor = self.samples(scaled(inputs)[:, None, None, :])
         # Channels become the frequencies of a picture: (n, bands, 1, time) -> (n, 1, bands, time).

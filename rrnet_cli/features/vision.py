@@ -73,10 +73,10 @@ class VisionNet(BaselineNet):
         rows.mul_(scale.repeat(width)).sub_((self.pixel_mean * scale).repeat(width))
         return rows.view(count, height, width, 3).permute(0, 3, 1, 2)
 
-    def embed(self, inputs: Tensor) -> Tensor:
-        """What the trunk makes of pictures, (n, width)."""
+    def represent(self, inputs: Tensor) -> Tensor:
+        """Representation (n, feature_dim) of pictures."""
         normalised = self.normalise(inputs) if inputs.dtype == torch.uint8 else inputs
-        output: Tensor = self.trunk(normalised)
+        output: Tensor = self.bottleneck(self.trunk(normalised))
         return output
 
     def classify(self, representation: Tensor) -> Tensor:

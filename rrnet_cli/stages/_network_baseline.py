@@ -13,7 +13,7 @@ import torch
 from rrnet_cli.datasets.base import AudioSet, ImageSet
 from rrnet_cli.features.batches import ClipInputs, ImageInputs, Inputs
 from rrnet_cli.features.classifier import TrainedClassifier, build_baseline, train_classifier
-from rrnet_cli.features.inference import Applied, apply, feature_width
+from rrnet_cli.features.inference import Applied, apply
 from rrnet_cli.features.network import BaselineNet
 from rrnet_cli.features.precision import choose_device
 from rrnet_cli.features.sound import SOUND_NETS
@@ -31,13 +31,11 @@ def network_baseline(
     """Train the network on the fitted instances, or take a given one, and run it over all."""
     inputs = _inputs(instances, settings.baseline)
     trainer = _Trainer(instances, inputs, settings, training)
-    wide = settings.baseline.before_bottleneck
-    model = build_baseline(settings.baseline, len(instances.class_names), settings.seed)
-    feature_width(model, before_bottleneck=wide)  # refused now, not after hours of training
     if training.given is None:
         model, network = trainer.fit()
     else:
         network = training.given
+        model = build_baseline(settings.baseline, len(instances.class_names), settings.seed)
         model.load_state_dict(network.weights)
         # As a network that was just trained: on its device, in the same order in memory.
         target = choose_device(training.device)
@@ -49,7 +47,7 @@ def network_baseline(
     def prior(applied: Applied) -> NDArray[np.float32]:
         return applied.first if plain else applied.logits
 
-    applied = apply(model, inputs, before_bottleneck=wide, reporter=training.reporter)
+    applied = apply(model, inputs, reporter=training.reporter)
     # Which precision is faster is measured once: all priors are to be of one kind.
     alike = settings.baseline.model_copy(update={"precision": network.precision})
 

@@ -12,7 +12,7 @@ from rrnet_cli.stages._baseline import TrainedNetwork
 if TYPE_CHECKING:
     from rrnet_cli.store.artifact import Artifact, Key
 
-FREE = ("views", "before_bottleneck", "test_crops")
+FREE = ("views", "test_crops")
 """Settings of baselines that no training depends on."""
 
 

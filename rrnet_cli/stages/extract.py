@@ -122,8 +122,7 @@ def extract(
         on_error: Unreadable files: fail at the first, or skip and list them.
         device: ``auto``, ``cpu`` or ``cuda``; not part of the version.
         weights: Reference of features of the same data whose trained network is used: only `views`,
-            `before_bottleneck`, `test_crops` and what is held out of SELECT may differ. None to
-            train one.
+            `test_crops` and what is held out of SELECT may differ. None to train one.
 
     Returns:
         The artifact: features and prior of a classification, or ratings with their prior.
@@ -204,8 +203,6 @@ def default_name(settings: ExtractSettings, dataset: str, *, seeded: bool = Fals
         name += f"-seed{settings.data.split_seed}"
     if settings.baseline.views > 1:
         name += f"-views{settings.baseline.views}"
-    if settings.baseline.before_bottleneck:
-        name += "-wide"
     if settings.cross_fit is not None:
         name += f"-cross{settings.cross_fit}"
     if settings.data.holdout is not None:

@@ -105,7 +105,6 @@ def test_data_folder_from_the_environment(invoke, ratings, monkeypatch, tmp_path
         (("digits", "--backbone", "vgg"), 2, "--backbone"),
         (("digits", "--between-class"), 2, "is for the backbones envnet, envnet_v2, m18"),
         (("digits", "--strong-augment"), 2, "is for the backbones envnet, envnet_v2, m18"),
-        (("digits", "--before-bottleneck"), 2, "before_bottleneck is for the backbones resnet18"),
         (("digits", "--fold", "all"), 2, "no folds"),
         (("digits", "--fold", "two"), 2, "data.fold"),
         (("digits", "--on-error", "ignore"), 2, "use fail or skip"),

@@ -30,11 +30,10 @@ class TinyNet(BaselineNet):
         self.feature_dim, self.num_classes = 8, NUM_CLASSES
         self.conv = nn.Conv2d(3, 8, 3, stride=2, bias=False)
         self.norm = nn.BatchNorm2d(8)
-        self.bottleneck = nn.Identity()
         self.dropout = nn.Dropout(0.3)
         self.classifier = nn.Linear(8, NUM_CLASSES)
 
-    def embed(self, inputs: Tensor) -> Tensor:
+    def represent(self, inputs: Tensor) -> Tensor:
         pixels = inputs.float() / 255 - 0.5
         return self.norm(self.conv(pixels)).relu().mean((2, 3))
 

@@ -26,11 +26,10 @@ class TinySound(SoundNet):
         self.feature_dim, self.num_classes = 8, NUM_CLASSES
         self.conv = nn.Conv2d(1, 8, (1, 16), stride=(1, 4), bias=False)
         self.norm = nn.BatchNorm2d(8)
-        self.bottleneck = nn.Identity()
         self.dropout = nn.Dropout(0.3)
         self.classifier = nn.Linear(8, NUM_CLASSES)
 
-    def embed(self, inputs: Tensor) -> Tensor:
+    def represent(self, inputs: Tensor) -> Tensor:
         return self.norm(self.conv(scaled(inputs)[:, None, None, :])).relu().mean((2, 3))
 
     def classify(self, representation: Tensor) -> Tensor:

@@ -430,30 +430,6 @@ def test_a_network_is_used_again_with_more_views(store, network_settings, monkey
     np.testing.assert_allclose(views, expected[left, right], rtol=1e-4, atol=1e-5)
 
 
-def test_features_before_the_bottleneck(store, network_settings, monkeypatch):
-    monkeypatch.setattr("rrnet_cli.stages._network_baseline.build_baseline", small_network)
-    narrow = with_baseline(network_settings, feature_dim=4)
-    plain = run(store, narrow, None, name="plain").artifact
-    assert "before_bottleneck" not in plain.manifest.params["baseline"]  # no new version of old
-    monkeypatch.setattr(
-        "rrnet_cli.stages._network_baseline.train_classifier", lambda *_, **__: pytest.fail()
-    )
-    settings = with_baseline(narrow, before_bottleneck=True)
-    wide = run(store, settings, None, weights="plain").artifact
-    assert wide.ref.name.endswith("-resnet18-wide")
-    features, theirs = (a.arrays("features.safetensors")["image"] for a in (wide, plain))
-    layer = plain.arrays("baseline.safetensors")
-    np.testing.assert_allclose(
-        features @ layer["bottleneck.weight"].T + layer["bottleneck.bias"], theirs, atol=1e-5
-    )
-    prior, same = (a.arrays("prior.safetensors")["logits"] for a in (wide, plain))
-    np.testing.assert_array_equal(prior, same)
-    # as wide as the network: refused before any training, not after
-    none = with_baseline(network_settings, before_bottleneck=True)
-    with pytest.raises(ConfigError, match="has none, its features are 8 wide"):
-        run(store, none, None)
-
-
 def test_a_network_is_used_again_where_some_of_select_supervise(
     store, network_settings, monkeypatch
 ):

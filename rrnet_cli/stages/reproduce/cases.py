@@ -211,16 +211,6 @@ def with_select_held(case: Case, share: float) -> Case:
     )
 
 
-def before_bottleneck(case: Case) -> Case:
-    """A case with the features before the bottleneck of the case's network."""
-    return replace(
-        case,
-        name=f"{case.name}-wide",
-        baseline={**case.baseline, "before_bottleneck": True},
-        weights_of=case.weights_of or case,
-    )
-
-
 def with_neighbours(case: Case, other: Case, name: str) -> Case:
     """A case whose instances are near by the features of another one, of the same roles."""
     return replace(case, name=name, features_of=case, neighbours=other)

@@ -6,7 +6,6 @@ from rrnet_cli.evaluation.published import TABLE_2
 from rrnet_cli.evaluation.reproduction_pages import Reproduction
 from rrnet_cli.stages.reproduce.cases import (
     Options,
-    before_bottleneck,
     picture,
     with_holdout,
     with_neighbours,
@@ -24,8 +23,6 @@ CIFAR_STEM_EPOCHS = 20
 _NETWORKS = {"resnet18": "ResNet18", "resnet50": "ResNet50", "mobilenet_v2": "MobileNetV2"}
 _SECOND = {"resnet18": "resnet50", "resnet50": "resnet18", "mobilenet_v2": "resnet18"}
 """By whose features pictures are near, beside each network."""
-_NARROWED = ("resnet50", "mobilenet_v2")
-"""Networks with a bottleneck."""
 NOTES = (
     "The test pictures are given, so there is one run; s.e. is the binomial standard error.",
     "The paper's three rows very likely use unlike stems: its ResNet18 is near torchvision's with "
@@ -40,8 +37,7 @@ NOTES = (
     "and what `plus` starts from.",
     f"{HOLDOUT:.0%} held out: the network is not fitted on these pictures, and they alone "
     "supervise RR-Net and the peer `logreg-prior`; other peers count them as fitted.",
-    "Near by a second network: intra-edges are of its features, before the bottleneck if it has "
-    "one, and peers read both networks'. "
+    "Near by a second network: intra-edges are of its features, and peers read both networks'. "
     f"{SELECT_HELD:.0%} of select, which neither was fitted on, supervise RR-Net and the peer "
     "`logreg-prior` instead of choosing; other peers count them as fitted.",
     "The best peer is the best on select, never on test.",
@@ -84,8 +80,6 @@ def _extended() -> list[Line]:
         one, other = (
             with_select_held(picture("CIFAR-10", each), SELECT_HELD) for each in (backbone, second)
         )
-        if second in _NARROWED:
-            other = before_bottleneck(other)
         near = with_neighbours(one, other, f"cifar10-{backbone}-near-{second}")
         name = f"{_NETWORKS[backbone]}, ImageNet stem, near by {_NETWORKS[second]}"
         found.append(Line("CIFAR-10", name, near))

@@ -64,14 +64,3 @@ def test_what_is_refused(data, tmp_path):
         names(table1, tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="no row is called 'DMCU'"):
         names(table1, data, "DMCU")
-
-
-def test_a_second_network_tells_who_is_near_before_its_bottleneck(data):
-    cases = {line.case.name: line.case for line in table2.lines(Options(data=data)) if line.case}
-    wide = cases["cifar10-resnet18-near-resnet50"].neighbours
-    assert (wide.name, wide.weights_of.name) == (
-        "cifar10-resnet50-holdselect-wide", "cifar10-resnet50",
-    )  # fmt: skip
-    assert wide.extract(0, Options(data=data)).baseline.before_bottleneck
-    none = cases["cifar10-resnet50-near-resnet18"].neighbours
-    assert none.name == "cifar10-resnet18-holdselect", "as wide as its features"
