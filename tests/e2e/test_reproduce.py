@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data of all targets, and the store that they share."""
     root = tmp_path_factory.mktemp("reproduce")
     write_esc(root / "data/ESC-10", 5, subset10=True, seconds=0.5)
-    write_cifar(root / "data/cifar10", 10)
+    write_cifar(root / "data/cifar10", 20)  # two of a class to select on: one may be held
     write_filmtrust(root / "data/filmtrust", 5)
     write_ciao(root / "data/ciao", 8)
     return root
