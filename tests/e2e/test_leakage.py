@@ -91,7 +91,8 @@ def test_permuted_ratings(invoke: Invoke, tmp_path: Path, role: str, more: tuple
 
 @pytest.mark.parametrize("part", ["test", "train"])
 @pytest.mark.parametrize(
-    "more", [("--cross-fit", "3"), ("--holdout", "0.2", "--holdout-of", "select")]
+    "more",
+    [("--cross-fit", "3"), ("--holdout", "0.2"), ("--holdout", "0.2", "--holdout-of", "select")],
 )
 def test_permuted_labels(
     invoke: Invoke, tmp_path: Path, vectors: Path, part: str, more: tuple[str, ...]
