@@ -10,12 +10,14 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rrnet_cli.features.weight_gradient import ByProductConv2d
 
-class TrimmedConv2d(nn.Conv2d):
+
+class TrimmedConv2d(ByProductConv2d):
     """`nn.Conv2d` with the same parameters and the same function.
 
     Taps are left out where all of the result comes from a kernel inside the picture; elsewhere
-    this *is* `nn.Conv2d`.
+    this is its base.
     """
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rrnet_cli.features.depthwise import DepthwiseConv2d, quicken
-from tests.features.convolutions import assert_same_function
+from tests.features.convolutions import assert_same_function, assert_same_under_autocast
 
 
 @settings(deadline=None)  # oneDNN compiles a shape when it first meets it
@@ -50,22 +50,8 @@ def test_the_gradient_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_under_autocast_it_computes_in_bfloat16_and_its_gradients_are_float32() -> None:
     module = quicken(nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False))
-    plain = copy.deepcopy(module)
-    plain.__class__ = nn.Conv2d
-    inputs = torch.randn(2, 4, 5, 5, requires_grad=True)
-    gradients = []
-    for each in (module, plain):
-        inputs.grad = None
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            output = each(inputs)
-        assert output.dtype == torch.bfloat16
-        output.float().square().sum().backward()
-        assert inputs.grad is not None
-        gradients.append((inputs.grad, each.weight.grad))
-    for ours, theirs in zip(*gradients, strict=True):
-        assert ours.dtype == torch.float32
-        # bfloat16 has 8 bits
-        torch.testing.assert_close(ours, theirs, rtol=2e-2, atol=2e-2)
+    assert isinstance(module, DepthwiseConv2d)
+    assert_same_under_autocast(module, torch.randn(2, 4, 5, 5))
 
 
 def test_only_plain_depthwise_convolutions_are_changed() -> None:
