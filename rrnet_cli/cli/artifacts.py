@@ -36,7 +36,10 @@ _STATES = (
 def list_artifacts(
     ctx: typer.Context,
     kind: Annotated[
-        str | None, typer.Argument(help="features, graph, model, sweep, evaluation or prediction.")
+        str | None,
+        typer.Argument(
+            help="baseline, shard, features, graph, partition, model, sweep or evaluation."
+        ),
     ] = None,
 ) -> None:
     """List what is in the store; the newest version of a name is marked with a star."""
