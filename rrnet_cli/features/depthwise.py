@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
+from rrnet_cli.features.precision import cast_under_autocast
+
 
 class _Depthwise(torch.autograd.Function):
     """(n, c, height, width) and (c, 1, k, k) -> (n, c, ...), of one stride and one padding."""
@@ -63,10 +65,7 @@ class DepthwiseConv2d(nn.Conv2d):
         """(n, channels, height, width) -> (n, channels, ...)."""
         if inputs.device.type != "cpu" or not torch.is_grad_enabled():
             return super().forward(inputs)
-        weight = self.weight
-        if torch.is_autocast_cpu_enabled():
-            kind = torch.get_autocast_cpu_dtype()
-            inputs, weight = inputs.to(kind), weight.to(kind)
+        inputs, weight = cast_under_autocast(inputs, self.weight)
         apply: Callable[[Tensor, Tensor, int, int], Tensor] = _Depthwise.apply
         return apply(inputs, weight, self.stride[0], int(self.padding[0]))
 

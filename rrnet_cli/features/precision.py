@@ -73,6 +73,14 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
+def cast_under_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """What a function of our own is to compute on: of a processor's autocast, if it is on."""
+    if not torch.is_autocast_cpu_enabled():
+        return tensors
+    kind = torch.get_autocast_cpu_dtype()
+    return tuple(tensor.to(kind) for tensor in tensors)
+
+
 def probe(model: nn.Module, batch: Tensor) -> Callable[[Precision], None]:
     """Forward and backward of a copy of `model` on `batch`, in the given precision."""
     copied = copy.deepcopy(model).train()

@@ -2,8 +2,9 @@
 
 torch's gradient with respect to the weights (oneDNN, on a processor) sums along a row of the output
 at a time, and in a network of 32 x 32 pictures rows are soon 4 or 2 pixels long: in a ResNet50 it
-takes six times as long as the convolutions, which are as many multiplications. As a product of the
-gradients at all pixels of the batch with what lies under the kernel there, it takes about as long.
+takes six times as long as the convolutions (`ONEDNN_VERBOSE=1`), which are as many multiplications.
+As a product of the gradients at all pixels of the batch with what lies under the kernel there, it
+takes about as long.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_input
+
+from rrnet_cli.features.precision import cast_under_autocast
 
 SMALL = 16
 """Pixels of the largest output that this pays for: of larger ones, copying what lies under the
@@ -64,10 +67,7 @@ class ByProductConv2d(nn.Conv2d):
         """(n, in_channels, height, width) -> (n, out_channels, ...)."""
         if not self._pays(inputs):
             return super().forward(inputs)
-        weight = self.weight
-        if torch.is_autocast_cpu_enabled():
-            kind = torch.get_autocast_cpu_dtype()
-            inputs, weight = inputs.to(kind), weight.to(kind)
+        inputs, weight = cast_under_autocast(inputs, self.weight)
         apply: Callable[[Tensor, Tensor, int, int], Tensor] = _ByProduct.apply
         return apply(inputs, weight, self.stride[0], int(self.padding[0]))
 
