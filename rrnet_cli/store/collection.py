@@ -76,7 +76,7 @@ def collect(
 def _leftovers(store: Store, days: float) -> Iterator[tuple[Path, str]]:
     for kind in FORMATS:
         for folder in subfolders(store.root / kind):
-            for path in sorted(folder.iterdir()):
+            for path in _files(folder):
                 if path.name.startswith(disk.TEMPORARY) and disk.is_abandoned(path):
                     yield path, "left by a process that is gone"
                 elif path.name.startswith(OLD):
@@ -145,13 +145,16 @@ def _readable(store: Store) -> Iterator[tuple[ArtifactRef, Manifest]]:
 
 
 def _is_older(path: Path, days: float) -> bool:
-    """Tell whether nothing at or below `path` changed for so many days."""
-    times = [entry.lstat().st_mtime for entry in [path, *path.rglob("*")]]
-    return max(times) < time.time() - days * 86400
+    """Tell whether `path` is there, and nothing at or below it changed for so many days."""
+    newest = max((entry.st_mtime for entry in disk.tree_status(path)), default=None)
+    return newest is not None and newest < time.time() - days * 86400
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def _describe(store: Store, path: Path, reason: str) -> Collected:

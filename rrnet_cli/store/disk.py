@@ -168,14 +168,19 @@ def remove_tree(path: Path) -> None:
             path.unlink()
 
 
+def tree_status(path: Path) -> Iterator[os.stat_result]:
+    """Yield the status of `path` and of all below it, links unfollowed, but of what goes meanwhile.
+
+    `Path.rglob` instead fails on a folder that another process removes while it looks.
+    """
+    for place in [path, *(Path(at) / n for at, fs, ns in os.walk(path) for n in [*fs, *ns])]:
+        with suppress(OSError):
+            yield place.lstat()
+
+
 def tree_size(path: Path) -> int:
     """Add up the sizes of the regular files at or below `path`."""
-    total = 0
-    for entry in [path, *path.rglob("*")]:
-        with suppress(OSError):
-            status = entry.lstat()
-            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
-    return total
+    return sum(entry.st_size for entry in tree_status(path) if stat.S_ISREG(entry.st_mode))
 
 
 def open_regular(folder: Path, name: str) -> int:

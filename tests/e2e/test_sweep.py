@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -27,9 +27,16 @@ def weights(store: Path) -> dict[str, str]:
 
 
 def checkpoints(store: Path) -> set[str]:
-    """Versions of the trials that have a checkpoint."""
-    files = store.glob(".work/model-*/*.safetensors")
-    return {file.parent.name.removeprefix("model-") for file in files}
+    """Versions of the trials that have a checkpoint.
+
+    `glob` fails on a folder that goes while it looks, which a trial's does when it is over.
+    """
+    found = set()
+    for folder in store.glob(".work/model-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if any(file.suffix == ".safetensors" for file in folder.iterdir()):
+                found.add(folder.name.removeprefix("model-"))
+    return found
 
 
 def short_trials_are_over(store: Path) -> bool:
@@ -69,10 +76,9 @@ def uninterrupted(
     return result.json["artifact"], weights(folder / "artifacts")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_sweep_goes_on_to_the_same_bytes(
-    store: Path, uninterrupted: tuple[str, dict[str, str]], number: signal.Signals
-) -> None:
+@pytest.fixture
+def sweeping(store: Path) -> Iterator[subprocess.Popen[str]]:
+    """A sweep whose short trials are over; none of its processes is left afterwards."""
     process = subprocess.Popen(
         [*COMMAND, *SWEEP, "--quiet"],
         cwd=store.parent,
@@ -83,19 +89,33 @@ def test_an_interrupted_sweep_goes_on_to_the_same_bytes(
         preexec_fn=hear_interrupts,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 120
-    while not short_trials_are_over(store):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "the short trials did not end"
-        time.sleep(0.02)
+    try:
+        deadline = time.monotonic() + 120
+        while not short_trials_are_over(store):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "the short trials did not end"
+            time.sleep(0.02)
+        yield process
+    finally:
+        with process, contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_goes_on_to_the_same_bytes(
+    sweeping: subprocess.Popen[str],
+    store: Path,
+    uninterrupted: tuple[str, dict[str, str]],
+    number: signal.Signals,
+) -> None:
     if number is signal.SIGINT:  # a terminal's Ctrl-C reaches every process of the group
-        os.killpg(process.pid, number)
+        os.killpg(sweeping.pid, number)
     else:
-        process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, "")
+        sweeping.send_signal(number)
+    out, err = sweeping.communicate(timeout=60)
+    assert (sweeping.returncode, out) == (130, "")
     assert err.splitlines()[0] == "error: interrupted" and "Traceback" not in err
-    assert not alive(process.pid), "a child is left"
+    assert not alive(sweeping.pid), "a child is left"
     short = weights(store)
     assert len(short) == 2, "killed too late to be a test"
     assert checkpoints(store) - short.keys(), "the checkpoint stays for the next run"

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from rrnet_cli.errors import ConfigError
-from rrnet_cli.store import Artifact, ArtifactRef, Key, Store
+from rrnet_cli.store import Artifact, ArtifactRef, Key, Store, disk
 from rrnet_cli.store.collection import collect
 from tests.conftest import ROOT
 from tests.store.samples import build, make_key, overwrite, tree
@@ -147,6 +148,20 @@ def test_keeping_nothing_is_refused(store: Store, artifact: Artifact, keep: int)
     with pytest.raises(ConfigError):
         collect(store, keep=keep)
     assert store.refs() == [artifact.ref]
+
+
+def test_several_at_once_and_a_listing_beside_them(store: Store) -> None:
+    """What one removes while another looks at it is no error."""
+    for number in range(100):
+        for folder in (f"model/m/.old-{number}/edges", f".work/model-{number:012x}/epochs"):
+            (store.root / folder).mkdir(parents=True)
+            (store.root / folder / "1").write_text("x")
+    with ThreadPoolExecutor(4) as pool:
+        sizes = pool.submit(lambda: [disk.tree_size(store.root) for _ in range(20)])
+        collections = [pool.submit(collect, store, days=-1) for _ in range(3)]
+        assert sum(len(each.result()) for each in collections) >= 200
+    assert len(sizes.result()) == 20
+    assert not list((store.root / ".work").iterdir()) and collect(store, days=-1) == []
 
 
 def test_what_a_kept_artifact_was_made_from_stays(store: Store) -> None:
