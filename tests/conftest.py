@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = (sys.executable, "-m", "rrnet_cli")
+PATIENCE = 600
+"""Seconds that a test waits at most for what comes within some on an idle machine."""
+
+settings.register_profile("rrnet", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("rrnet")
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Result:
 
 
 def run_command(
-    *args: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300
+    *args: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = PATIENCE
 ) -> Result:
     """Run `rrnet ARGS` as its own process, with nothing of the user's settings."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("RRNET_")}

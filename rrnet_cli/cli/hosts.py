@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,26 +126,18 @@ def _taken(places: list[tuple[str, int]]) -> list[tuple[str, int]]:
 
 
 def _free_ports(count: int) -> list[int]:
-    """So many ports that are free, and so is the one after the first."""
-    held = []
-    try:
+    """So many ports that are free, and so are the two after the first."""
+    with contextlib.ExitStack() as held:
+
+        def hold(port: int = 0) -> int:
+            one = held.enter_context(socket.socket())
+            one.bind(("127.0.0.1", port))
+            return int(one.getsockname()[1])
+
         while True:
-            first, second = socket.socket(), socket.socket()
-            held += [first, second]
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            break
-        ports = [port]
-        for _ in range(count - 1):
-            other = socket.socket()
-            held.append(other)
-            other.bind(("127.0.0.1", 0))
-            ports.append(other.getsockname()[1])
-        return ports
-    finally:
-        for each in held:
-            each.close()
+            first = hold()
+            with contextlib.suppress(OSError, OverflowError):
+                hold(first + 1)
+                hold(first + 2)
+                break
+        return [first, *(hold() for _ in range(count - 1))]

@@ -185,6 +185,9 @@ def _main(member: Member, pipe: Connection, log: Path) -> None:
     """A member's process: it prints into its log, and dies with its parent."""
     if platform.system() == "Linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():  # nobody tells of a death before that
+            os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends all
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):

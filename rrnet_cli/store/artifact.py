@@ -159,7 +159,7 @@ class Artifact:
                     self.file(name)
             except RRNetError as error:
                 yield error
-        for path in sorted(self.path.rglob("*")):
+        for path in disk.tree(self.path):
             name = path.relative_to(self.path).as_posix()
             foreign = name not in self.manifest.files and name != MANIFEST
             if foreign and (path.is_symlink() or not path.is_dir()):

@@ -14,6 +14,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 from rrnet_cli.errors import ResourceError
@@ -168,14 +169,19 @@ def remove_tree(path: Path) -> None:
             path.unlink()
 
 
-def tree_status(path: Path) -> Iterator[os.stat_result]:
-    """Yield the status of `path` and of all below it, links unfollowed, but of what goes meanwhile.
+def tree(path: Path) -> list[Path]:
+    """List what is below `path`, sorted, links unfollowed.
 
-    `Path.rglob` instead fails on a folder that another process removes while it looks.
+    `Path.rglob` would fail on a folder that another process removes while it looks.
     """
-    for place in [path, *(Path(at) / n for at, fs, ns in os.walk(path) for n in [*fs, *ns])]:
+    return sorted(Path(at) / name for at, *names in os.walk(path) for name in chain(*names))
+
+
+def tree_status(path: Path) -> Iterator[os.stat_result]:
+    """Yield the status of `path` and of all below it, but of what goes meanwhile."""
+    for entry in [path, *tree(path)]:
         with suppress(OSError):
-            yield place.lstat()
+            yield entry.lstat()
 
 
 def tree_size(path: Path) -> int:

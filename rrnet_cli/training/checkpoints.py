@@ -187,9 +187,10 @@ def _number(path: Path) -> int:
 
 def _files(folder: Path) -> list[Path]:
     """Checkpoints by name, newest first."""
-    if not folder.is_dir():
+    try:
+        found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
     return sorted(found, key=_number, reverse=True)
 
 

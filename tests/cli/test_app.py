@@ -242,8 +242,8 @@ def test_sigterm_unwinds_like_an_interrupt(invoke: Invoke) -> None:
     unwound = []
 
     def wait() -> None:
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
         try:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
             time.sleep(10)
         finally:
             unwound.append(True)

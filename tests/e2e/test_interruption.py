@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import COMMAND, ROOT, hear_interrupts, run_command
+from tests.conftest import COMMAND, PATIENCE, ROOT, hear_interrupts, run_command
 
 TRAIN = ("train", "--epochs", "20000", "--quiet")
 
@@ -28,15 +28,16 @@ def training(store: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
         preexec_fn=hear_interrupts,
     )
-    deadline = time.monotonic() + 120
-    while not any(store.glob(".work/*/*")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "no checkpoint came"
-        time.sleep(0.1)
-    yield process
-    if process.poll() is None:
-        process.kill()
-        process.communicate()
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not any(store.glob(".work/*/*")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "no checkpoint came"
+            time.sleep(0.1)
+        yield process
+    finally:
+        with process:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -16,14 +16,12 @@ import pytest
 from rrnet_cli.cli.hosts import _free_ports
 from rrnet_cli.training.checkpoints import load
 from rrnet_cli.training.served import SHARED_MEMORY
-from tests.conftest import COMMAND, ROOT, Result
+from tests.conftest import COMMAND, PATIENCE, ROOT, Result
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # as in a process of its own
 
-TRAIN = ("train", "--preset", "plus", "--partitions", "digits-pixels-2parts", "--epochs", "6",
-         "--patience", "6", "--batch-size", "16", "--fanout", "3,3", "--json")  # fmt: skip
-SECONDS = 150
-
+TRAIN = ("train", "--preset", "plus", "--partitions", "digits-pixels-2parts", "--epochs", "30",
+         "--patience", "30", "--batch-size", "16", "--fanout", "3,3", "--json")  # fmt: skip
 HostsFixture = Callable[..., list[subprocess.Popen[str]]]
 
 
@@ -52,13 +50,12 @@ def start(parts: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     yield run
     for process in begun:
-        if process.poll() is None:
+        with process:
             process.kill()
-            process.communicate()
 
 
 def ended(process: subprocess.Popen[str]) -> Result:
-    out, err = process.communicate(timeout=SECONDS)
+    out, err = process.communicate(timeout=PATIENCE)
     return Result(process.returncode, out, err)
 
 
@@ -74,7 +71,7 @@ def members(process: subprocess.Popen[str]) -> list[int]:
 
 def await_checkpoint(store: Path, *running: subprocess.Popen[str]) -> list[float | None]:
     """The losses in the first one."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while True:
         for folder in store.glob(".work/*"):
             if (found := load(folder)) is not None:
@@ -142,7 +139,7 @@ def test_a_killed_trainer_ends_all_and_the_same_command_goes_on(
 
     again = ended(start("--local"))
     assert again.code == 0, again.err
-    assert again.json["summary"]["epochs"] == 6
+    assert again.json["summary"]["epochs"] == 30
     assert losses(parts, again.json["artifact"])[: len(before)] == before
     judged = invoke("eval", again.json["artifact"], "--resamples", "50")
     assert judged.code == 0 and "RR-Net" in judged.out

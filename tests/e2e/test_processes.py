@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from rrnet_cli.training import checkpoints
-from tests.conftest import COMMAND, ROOT, Result, hear_interrupts, run_command
+from tests.conftest import COMMAND, PATIENCE, ROOT, Result, hear_interrupts, run_command
 
 SAMPLED = ("train", "--preset", "plus", "--batch-size", "16", "--fanout", "3,-1", "--json")
 SHORT = (*SAMPLED, "--epochs", "3")
@@ -43,7 +43,7 @@ def under_torchrun(*args: str, cwd: Path) -> Result:
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     return Result(done.returncode, done.stdout, done.stderr)
 
@@ -84,14 +84,16 @@ def training(store: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
         preexec_fn=hear_interrupts,
     )
-    deadline = time.monotonic() + 120
-    while not any(store.glob(".work/*/*.safetensors")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "no checkpoint came"
-        time.sleep(0.02)
-    yield process
-    with process:
-        process.kill()
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not any(store.glob(".work/*/*.safetensors")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "no checkpoint came"
+            time.sleep(0.02)
+        yield process
+    finally:
+        with process:
+            process.kill()
 
 
 def members(process: subprocess.Popen[str]) -> dict[int, psutil.Process]:

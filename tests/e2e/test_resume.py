@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import hear_interrupts
+from tests.conftest import PATIENCE, hear_interrupts
 
 RRNET = [sys.executable, "-m", "rrnet_cli"]
 TRAIN = ["train", "digits", "--epochs", "200", "--set", "patience=null"]
@@ -20,7 +20,7 @@ TRAIN = ["train", "digits", "--epochs", "200", "--set", "patience=null"]
 
 def rrnet(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*RRNET, "--artifacts", str(store), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def digest(store: Path) -> str:
@@ -59,18 +59,23 @@ def test_train_resumes_to_the_same_bytes(
 ) -> None:
     broken = tmp_path / "store"
     shutil.copytree(prepared, broken)
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [*RRNET, "--artifacts", str(broken), *TRAIN],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=hear_interrupts,
-    )
-    deadline = time.monotonic() + 60
-    while not list(broken.glob(".work/*/*.safetensors")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    child.send_signal(number)
-    _, stderr = child.communicate(timeout=60)
+    ) as child:
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while not list(broken.glob(".work/*/*.safetensors")):
+                assert child.poll() is None, child.communicate()
+                assert time.monotonic() < deadline, "no checkpoint came"
+                time.sleep(0.01)
+            child.send_signal(number)
+            _, stderr = child.communicate(timeout=PATIENCE)
+        finally:
+            child.kill()
     assert child.returncode == status
     assert "Traceback" not in stderr
     assert not list(broken.glob("model/*/*/manifest.json")), "killed too late to be a test"

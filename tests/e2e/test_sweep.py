@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import COMMAND, ROOT, Result, hear_interrupts, run_command
+from tests.conftest import COMMAND, PATIENCE, ROOT, Result, hear_interrupts, run_command
 
 SWEEP = ("sweep", "--grid", "epochs=3,250", "--grid", "seed=0,1", "--jobs", "2")
 
@@ -90,7 +90,7 @@ def sweeping(store: Path) -> Iterator[subprocess.Popen[str]]:
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while not short_trials_are_over(store):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline, "the short trials did not end"

@@ -28,7 +28,7 @@ from rrnet_cli.features.classifier import (
 )
 from rrnet_cli.features.inference import apply
 from rrnet_cli.training import checkpoints
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 from tests.features.tiny import (
     Recorder,
     TinyNet,
@@ -214,14 +214,14 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = 0
     for delay in (0.0, 0.033):
-        process = subprocess.Popen(command, cwd=ROOT, env=environment)
-        deadline = time.monotonic() + 120
-        while _epochs_done(tmp_path) <= done + 1 and time.monotonic() < deadline:
-            assert process.poll() is None, "it ended before it could be killed"
-            time.sleep(0.01)
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
+            deadline = time.monotonic() + PATIENCE
+            while _epochs_done(tmp_path) <= done + 1 and time.monotonic() < deadline:
+                assert process.poll() is None, "it ended before it could be killed"
+                time.sleep(0.01)
+            time.sleep(delay)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
         done = _epochs_done(tmp_path)
         assert 0 < done < epochs
     reporter = Recorder()

@@ -77,7 +77,10 @@ def test_the_first_failure_ends_all(
     assert raised.value.message == what
 
 
-def test_who_was_killed_is_named_before_who_lost_it(tmp_path: Path) -> None:
+def test_who_was_killed_is_named_before_who_lost_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rrnet_cli.stages._crew._GRACE", 60.0)  # B may be slow to start
     members = [Member("A", lost, (), reports=True), Member("B", killed, (), reports=True)]
     with pytest.raises(ResourceError, match="B was killed"):
         result(tmp_path, members)

@@ -14,6 +14,7 @@ step or moment, and whether it was killed.
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
@@ -111,10 +112,12 @@ def at_moments(
     template: Path, folder: Path, force: bool, count: int, seed: int
 ) -> list[dict[str, Any]]:
     rng = random.Random(seed)
-    started = time.monotonic()
-    root = Path(shutil.copytree(template, folder / "whole"))
-    outcome(fork(lambda: work(root, KEY, force)))
-    whole = time.monotonic() - started
+    whole = math.inf
+    for index in range(3):  # the least of three: a disk that hangs once would make all kills late
+        root = Path(shutil.copytree(template, folder / f"whole{index}"))
+        started = time.monotonic()
+        outcome(fork(lambda root=root: work(root, KEY, force)))
+        whole = min(whole, time.monotonic() - started)
     lives: list[dict[str, Any]] = []
     for index in range(count):
         root = Path(shutil.copytree(template, folder / str(index)))

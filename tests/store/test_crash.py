@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from rrnet_cli.store import Store, maintenance
 from rrnet_cli.store.collection import collect
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 from tests.store.crash import KEY, OTHER, build_in_pieces
 from tests.store.samples import tree
 
@@ -117,28 +118,30 @@ print(json.dumps({"cached": outcome.cached, "notes": notes}))
 @pytest.mark.parametrize("mode", ["locked", "unlocked"])
 def test_two_processes_at_once(tmp_path: Path, mode: str, shifts: tuple[int, int]) -> None:
     """Both succeed with one artifact, whether or not the lock works."""
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACE, str(tmp_path / "artifacts"), mode, str(shift)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for shift in shifts
-    ]
+    racers: list[subprocess.Popen[str]] = []
     reports: list[dict[str, Any]] = []
-    for word in ("ready", "built") if mode == "unlocked" else ("ready",):
+    with contextlib.ExitStack() as stack:
+        for shift in shifts:
+            racer = subprocess.Popen(
+                [sys.executable, "-c", RACE, str(tmp_path / "artifacts"), mode, str(shift)],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            racers.append(stack.enter_context(racer))
+            stack.callback(racer.kill)
+        for word in ("ready", "built") if mode == "unlocked" else ("ready",):
+            for racer in racers:
+                assert racer.stdout is not None and racer.stdout.readline() == f"{word}\n"
+            for racer in racers:
+                assert racer.stdin is not None
+                racer.stdin.write("go\n")
+                racer.stdin.flush()
         for racer in racers:
-            assert racer.stdout is not None and racer.stdout.readline() == f"{word}\n"
-        for racer in racers:
-            assert racer.stdin is not None
-            racer.stdin.write("go\n")
-            racer.stdin.flush()
-    for racer in racers:
-        out, _ = racer.communicate(timeout=60)
-        assert racer.returncode == 0
-        reports.append(json.loads(out))
+            out, _ = racer.communicate(timeout=PATIENCE)
+            assert racer.returncode == 0
+            reports.append(json.loads(out))
     store = Store(tmp_path / "artifacts")
     assert sorted(report["cached"] for report in reports) == [False, True]
     assert store.refs() == [KEY.ref] and maintenance.verify(store, KEY.ref)[1] == []
