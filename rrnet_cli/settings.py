@@ -335,11 +335,14 @@ class SweepSettings(Settings):
 class EvalSettings(Settings):
     """Stage `eval`."""
 
+    later = frozenset({"plots"})
+
     split: Literal["test", "select"] = "test"
     resamples: Positive = Field(2000, description="Paired bootstrap resamples.")
     confidence: Fraction = 0.95
     bins: Positive = Field(15, description="Bins of the calibration error.")
     seed: int = Field(0, ge=0)
+    plots: bool = Field(True, description="Whether to draw.")
 
 
 class RecipeSettings(Settings):

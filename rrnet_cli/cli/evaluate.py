@@ -23,6 +23,9 @@ def evaluate(
         int | None, typer.Option(help="Paired bootstrap resamples. [2000]")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the resampling. [0]")] = None,
+    plots: Annotated[
+        bool | None, typer.Option("--plots/--no-plots", help="Whether to draw. [plots]")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the artifact. [the model's]")] = None,
     device: Annotated[str, typer.Option(help="auto or cpu (DGL's wheel has no CUDA).")] = "auto",
     force: Annotated[bool, typer.Option(help="Judge again even where it is cached.")] = False,
@@ -49,7 +52,7 @@ def evaluate(
         EvalSettings,
         config=config,
         sets=sets or (),
-        flags={"split": split, "resamples": resamples, "seed": seed},
+        flags={"split": split, "resamples": resamples, "seed": seed, "plots": plots},
         section="eval",
     )
     outcome = run(

@@ -188,6 +188,7 @@ def _number_cells(axis: Any, counts: np.ndarray[Any, Any], share: np.ndarray[Any
             va="center",
             fontsize=7,
             color="white" if share[row, column] > 0.5 else "black",
+            in_layout=False,  # they lie within: no need to measure each
         )
 
 

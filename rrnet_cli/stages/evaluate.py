@@ -56,7 +56,7 @@ def evaluate(
         device: Where RR-Net computes its scores.
 
     Returns:
-        The evaluation: `metrics.json`, `predictions.parquet` and `plots/*.png`.
+        The evaluation: `metrics.json`, `predictions.parquet` and, unless unwanted, `plots/*.png`.
 
     Raises:
         ConfigError: Models that are not folds or seeds of one setting, or an empty split.
@@ -86,7 +86,8 @@ def evaluate(
         report = _report(settings, sources, runs)
         draft.write_json("metrics.json", report)
         draft.write_table("predictions.parquet", _predictions(report, runs))
-        _draw(draft, report, sources)
+        if settings.plots:
+            _draw(draft, report, sources)
         draft.summary.update(_summary(report))
 
     return store.materialise(key, build, force=force)
@@ -111,7 +112,7 @@ def _report(settings: EvalSettings, sources: Sequence[Source], runs: Sequence[Ru
         "backbone": first.backbone,
         "preset": first.preset,
         "split": settings.split,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.recorded(),
         # the graph joins all instances: RR-Net has seen the test inputs, never their labels
         "protocol": "transductive",
         "folds_or_seeds": _folds_or_seeds(sources),

@@ -20,8 +20,8 @@ from tests.conftest import COMMAND, PATIENCE, ROOT, Result
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # as in a process of its own
 
-TRAIN = ("train", "--preset", "plus", "--partitions", "digits-pixels-2parts", "--epochs", "30",
-         "--patience", "30", "--batch-size", "16", "--fanout", "3,3", "--json")  # fmt: skip
+TRAIN = ("train", "--preset", "plus", "--partitions", "digits-pixels-2parts", "--epochs", "12",
+         "--patience", "12", "--batch-size", "16", "--fanout", "3,3", "--json")  # fmt: skip
 HostsFixture = Callable[..., list[subprocess.Popen[str]]]
 
 
@@ -139,7 +139,7 @@ def test_a_killed_trainer_ends_all_and_the_same_command_goes_on(
 
     again = ended(start("--local"))
     assert again.code == 0, again.err
-    assert again.json["summary"]["epochs"] == 30
+    assert again.json["summary"]["epochs"] == 12
     assert losses(parts, again.json["artifact"])[: len(before)] == before
     judged = invoke("eval", again.json["artifact"], "--resamples", "50")
     assert judged.code == 0 and "RR-Net" in judged.out

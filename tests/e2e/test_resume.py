@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 
+from rrnet_cli.cli.app import run as run_in_process
 from tests.conftest import PATIENCE, hear_interrupts
 
 RRNET = [sys.executable, "-m", "rrnet_cli"]
@@ -36,8 +38,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     path.write_text("".join(f"{word} {i} {i % 3} 1.5\n" for i, word in enumerate(words)))
     extract = ["extract", "digits", "--limit", "10", "--name", "digits"]
-    assert rrnet(store, *extract, "--word-vectors", str(path)).returncode == 0
-    assert rrnet(store, "build-graph", "--k-intra", "3", "--k-inter", "5").returncode == 0
+    graph = ["build-graph", "--k-intra", "3", "--k-inter", "5"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in a process of its own
+        for stage in ([*extract, "--word-vectors", str(path)], graph):
+            assert run_in_process(["--quiet", "--artifacts", str(store), *stage]) == 0
     return store
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import COMMAND, PATIENCE, ROOT, Result, hear_interrupts, run_command
 
-SWEEP = ("sweep", "--grid", "epochs=3,250", "--grid", "seed=0,1", "--jobs", "2")
+SWEEP = ("sweep", "--grid", "epochs=3,100", "--grid", "seed=0,1", "--jobs", "2")
 
 
 def weights(store: Path) -> dict[str, str]:
@@ -71,7 +71,8 @@ def uninterrupted(
     """Reference of the sweep, and its trials' weights, of a run without interruption."""
     folder = tmp_path_factory.mktemp("whole")
     shutil.copytree(made_store, folder / "artifacts", symlinks=True)
-    result = run_command(*SWEEP, "--json", cwd=folder)
+    # one trial after another: less to start, and the same
+    result = run_command(*SWEEP, "--jobs", "1", "--json", cwd=folder)
     assert result.code == 0, result
     return result.json["artifact"], weights(folder / "artifacts")
 
@@ -131,20 +132,25 @@ def test_an_interrupted_sweep_goes_on_to_the_same_bytes(
     assert run_command("artifacts", "verify", "--all", cwd=store.parent).code == 0
 
 
-def test_the_printed_command_trains_the_chosen_setting(store: Path) -> None:
+@pytest.mark.filterwarnings("ignore")  # as in a process of its own
+def test_the_printed_command_trains_the_chosen_setting(
+    store: Path, invoke: Callable[..., Result]
+) -> None:
     options = ("--preset", "plus", "--grid", "units=inter,intra+inter", "--set", "epochs=3")
-    result = run_command("sweep", *options, "--json", cwd=store.parent)
+    result = invoke("sweep", *options, "--json")
+    assert result.code == 0, result.err
     best = max(result.json["trials"], key=lambda row: (row["select_top1"], -row["select_nll"]))
     (command,) = result.json["summary"]["commands"]
-    trained = run_command(*command.split()[1:], "--json", cwd=store.parent)
+    trained = invoke(*command.split()[1:], "--json")
     name, _, version = trained.json["artifact"].partition("@")
     assert best["model"] == f"{name}-sweep@{version}"
-    assert run_command("eval", best["model"], "--resamples", "50", cwd=store.parent).code == 0
+    assert invoke("eval", best["model"], "--resamples", "50").code == 0
 
 
-def test_a_cached_sweep_prints_the_same_table(store: Path) -> None:
+@pytest.mark.filterwarnings("ignore")  # as in a process of its own
+def test_a_cached_sweep_prints_the_same_table(store: Path, invoke: Callable[..., Result]) -> None:
     options = ("--trials", "2", "--range", "lr=1e-3..1e-1:log", "--set", "epochs=2")
-    first, again = (run_command("sweep", *options, cwd=store.parent) for _ in range(2))
+    first, again = (invoke("sweep", *options) for _ in range(2))
     assert first.code == again.code == 0 and first.out == again.out
     assert "cached: sweep/" in again.err and "cached: sweep/" not in first.err
 

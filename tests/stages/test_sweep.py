@@ -28,10 +28,10 @@ from rrnet_cli.store.store import Outcome, Store
 from tests.conftest import PATIENCE
 
 QUIET = SilentReporter()
-GRID = SweepSettings(grid={"hidden": ("2", "4"), "patience": ("null", "3"), "seed": ("0", "1")})
+GRID = SweepSettings(grid={"lr": ("0.1", "0.3"), "patience": ("null", "3"), "seed": ("0", "1")})
 TRIALS = [
-    TrainSettings(epochs=3, hidden=hidden, patience=patience, seed=seed)
-    for hidden in (2, 4)
+    TrainSettings(epochs=3, lr=lr, patience=patience, seed=seed)
+    for lr in (0.1, 0.3)
     for patience in (None, 3)
     for seed in (0, 1)
 ]
@@ -84,8 +84,8 @@ def weights(store: Store) -> dict[str, str]:
 def test_trials_are_models_of_train_and_the_best_mean_is_chosen(store: Store) -> None:
     result = run(store).artifact
     rows = result.table("trials.parquet").to_pylist()
-    assert [(row["hidden"], row["seed"]) for row in rows] == [
-        (settings.hidden, settings.seed) for settings in TRIALS
+    assert [(row["lr"], row["seed"]) for row in rows] == [
+        (settings.lr, settings.seed) for settings in TRIALS
     ]
     for row, settings in zip(rows, TRIALS, strict=True):
         model = store.resolve(None, row["model"])
@@ -102,7 +102,7 @@ def test_trials_are_models_of_train_and_the_best_mean_is_chosen(store: Store) ->
     ]
     best = pairs[worth.index(max(worth))][0]
     summary = result.manifest.summary
-    assert summary["chosen"]["hidden"] == best["hidden"]  # type: ignore[index,call-overload]
+    assert summary["chosen"]["lr"] == best["lr"]  # type: ignore[index,call-overload]
     assert summary["seeds"] == [0, 1]
     assert (result.path / "trials.png").stat().st_size > 10_000
     assert all(row["model"] in (result.path / "report.md").read_text() for row in rows)
@@ -159,13 +159,13 @@ DIVERGING = TrainSettings(epochs=50, lr=1e25, clip_norm=None)
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_trial_that_diverges_is_a_row(store: Store, jobs: int) -> None:
-    space = SweepSettings(grid={"lr": ("1e25", "0.01")})
+    space = SweepSettings(grid={"lr": ("1e25", "0.1")})
     result = run(store, [DIVERGING, TRIALS[0]], space, jobs=jobs).artifact
     bad, good = result.table("trials.parquet").to_pylist()
     assert (bad["status"], bad["model"], bad["best_epoch"]) == ("diverged", "", -1)
     assert np.isnan(bad["select_top1"]) and good["status"] == "done"
     assert result.manifest.summary["diverged"] == 1
-    assert result.manifest.summary["chosen"] == {"lr": 0.01}
+    assert result.manifest.summary["chosen"] == {"lr": 0.1}
 
 
 def test_a_sweep_that_only_diverges_is_refused(store: Store) -> None:

@@ -123,6 +123,9 @@ class Case:
             data["limit"] = LIMITS[self.recipe]
             # measuring which precision is faster takes longer than the training
             baseline |= {"epochs": 1, "precision": "float32", "test_crops": 1}
+            baseline |= {"views": 2} if "views" in baseline else {}
+            if baseline.get("backbone") == "rating-factors":
+                baseline["factor_reg"] = 1.0  # nothing to choose
         if self.vary != "once":
             data["fold" if self.vary == "fold" else "split_seed"] = run
         text = {} if options.word_vectors is None else {"vectors": options.word_vectors}

@@ -18,7 +18,7 @@ from rrnet_cli.store.artifact import Artifact, Key
 from rrnet_cli.store.store import Outcome, Store
 
 FAST_PEERS: dict[Task, tuple[str, ...]] = {
-    "rating": ("bias", "mf"),
+    "rating": ("bias", "svd"),
     "classification": ("temperature", "knn"),
 }
 """Peers under the fast budget: the way is the same for all of them."""
@@ -169,7 +169,8 @@ class Chain:
     def judge(self, case: Case, label: str, models: Sequence[Artifact | None]) -> Artifact | None:
         """The evaluation of the models of all runs."""
         name = f"{case.joint_name(self.options)}-{label}"
-        settings = EvalSettings(resamples=100) if self.options.fast else EvalSettings()
+        fast = EvalSettings(resamples=100, plots=False)
+        settings = fast if self.options.fast else EvalSettings()
         return self._step(
             "eval",
             name,
