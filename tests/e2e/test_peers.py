@@ -90,6 +90,7 @@ def test_no_rating_peer_sees_a_test_rating(
         return tune(replace(peer, grid=few), *more)
 
     monkeypatch.setattr("rrnet_cli.stages.peers.tune", sooner)
+    monkeypatch.setattr("rrnet_cli.features.factors.MAX_STEPS", 60)
     write_filmtrust(tmp_path / "true", 8)
     store = Store(tmp_path / "artifacts")
     lacking = () if find_spec("surprise") else ("svd", "svdpp")

@@ -100,6 +100,17 @@ def test_plots_are_there(store, monkeypatch):
     assert rated.file("plots/curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_without_plots_the_figures_are_the_same(store, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("rrnet_cli.stages.scoring.score", some_scores)
+    model = class_problem(store)
+    drawn = run(store, model, settings=EvalSettings(resamples=50)).artifact
+    bare = run(store, model, settings=EvalSettings(resamples=50, plots=False)).artifact
+    assert set(bare.manifest.files) == {"metrics.json", "predictions.parquet"}
+    assert bare.json("metrics.json")["overall"] == drawn.json("metrics.json")["overall"]
+    assert "plots" not in drawn.manifest.params, "versions from before there was a choice stay"
+
+
 def test_folds_are_pooled_under_a_name_of_their_own(store):
     folds = [class_problem(store, fold) for fold in (1, 2, 3)]
     outcome = run(store, *folds)
