@@ -59,8 +59,15 @@ def predictions(store: Path, preset: str, columns: list[str]) -> list[object]:
 
 @pytest.mark.parametrize("more", [("--cross-fit", "3"), ("--backbone", "rating-factors")])
 @pytest.mark.parametrize("role", ["test", "fit"])
-def test_permuted_ratings(invoke: Invoke, tmp_path: Path, role: str, more: tuple[str, ...]) -> None:
+def test_permuted_ratings(
+    invoke: Invoke,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    role: str,
+    more: tuple[str, ...],
+) -> None:
     """Of test pairs: nothing moves. Of fitted pairs: something does, so this test can fail."""
+    monkeypatch.setattr("rrnet_cli.features.factors.MAX_STEPS", 60)  # sooner over
     data = tmp_path / "data"
     write_filmtrust(data, 8)
     extract = ("extract", "filmtrust", "--data", data, *more)
