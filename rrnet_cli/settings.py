@@ -335,7 +335,7 @@ class SweepSettings(Settings):
 class EvalSettings(Settings):
     """Stage `eval`."""
 
-    later = frozenset({"plots"})
+    later: ClassVar = frozenset({"plots"})
 
     split: Literal["test", "select"] = "test"
     resamples: Positive = Field(2000, description="Paired bootstrap resamples.")
