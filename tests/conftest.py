@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,16 +45,20 @@ class Result:
         return [line for line in self.err.splitlines() if line.startswith("error: ")]
 
 
+def clean_environment() -> dict[str, str]:
+    """That of these tests, with nothing of the user's settings."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("RRNET_")}
+    return clean | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
 def run_command(
     *args: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = PATIENCE
 ) -> Result:
     """Run `rrnet ARGS` as its own process, with nothing of the user's settings."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("RRNET_")}
-    clean |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     done = subprocess.run(
         [*COMMAND, *map(str, args)],
         cwd=cwd,
-        env=clean | dict(env or {}),
+        env=clean_environment() | dict(env or {}),
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -63,6 +69,37 @@ def run_command(
 def hear_interrupts() -> None:
     """For `preexec_fn`: background jobs of a shell start deaf to SIGINT and pass that on."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextmanager
+def begun(
+    *args: str | Path, cwd: Path, until: Callable[[], bool]
+) -> Iterator[subprocess.Popen[str]]:
+    """`rrnet ARGS` as the leader of a process group, once `until()` holds; all of it ends after.
+
+    Raises:
+        AssertionError: It ended, or `PATIENCE` did, before that.
+    """
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, args)],
+        cwd=cwd,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not until():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "what was waited for did not come"
+            time.sleep(0.02)
+        yield process
+    finally:
+        with process, suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -92,22 +91,23 @@ def test_completion_imports_nothing_heavy(tmp_path: Path) -> None:
     assert modules.isdisjoint(LIGHT)
 
 
-def test_help_answers_in_half_a_second(tmp_path: Path) -> None:
+def seconds_of_help(module: str, cwd: Path) -> float:
     """Processor time of the best of three: the wall clock of a busy machine says nothing."""
     seconds = []
     for _ in range(3):
         before = os.times()
-        start = time.monotonic()
         subprocess.run(
-            [sys.executable, "-m", "rrnet_cli", "--help"],
-            cwd=tmp_path,
+            [sys.executable, "-m", module, "--help"],
+            cwd=cwd,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             check=True,
             capture_output=True,
         )
         after = os.times()
-        used = (after.children_user - before.children_user) + (
-            after.children_system - before.children_system
-        )
-        seconds.append(min(used, time.monotonic() - start))
-    assert min(seconds) < 2
+        user = after.children_user - before.children_user
+        seconds.append(user + after.children_system - before.children_system)
+    return min(seconds)
+
+
+def test_help_takes_little_more_than_that_of_typer(tmp_path: Path) -> None:
+    assert seconds_of_help("rrnet_cli", tmp_path) < 2 * seconds_of_help("typer", tmp_path)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import COMMAND, PATIENCE, ROOT, hear_interrupts, run_command
+from tests.conftest import begun, run_command
 
 TRAIN = ("train", "--epochs", "20000", "--quiet")
 
@@ -19,25 +17,8 @@ TRAIN = ("train", "--epochs", "20000", "--quiet")
 @pytest.fixture
 def training(store: Path) -> Iterator[subprocess.Popen[str]]:
     """A training that has made its first checkpoint and would go on for long."""
-    process = subprocess.Popen(
-        [*COMMAND, *TRAIN],
-        cwd=store.parent,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=hear_interrupts,
-    )
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while not any(store.glob(".work/*/*")):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, "no checkpoint came"
-            time.sleep(0.1)
+    with begun(*TRAIN, cwd=store.parent, until=lambda: any(store.glob(".work/*/*"))) as process:
         yield process
-    finally:
-        with process:
-            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # as in a process of its own
 
 TRAIN = ("train", "--preset", "plus", "--partitions", "digits-pixels-2parts", "--epochs", "12",
          "--patience", "12", "--batch-size", "16", "--fanout", "3,3", "--json")  # fmt: skip
+
 HostsFixture = Callable[..., list[subprocess.Popen[str]]]
 
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from rrnet_cli.training import checkpoints
-from tests.conftest import COMMAND, PATIENCE, ROOT, Result, hear_interrupts, run_command
+from tests.conftest import PATIENCE, ROOT, Result, begun, run_command
 
 SAMPLED = ("train", "--preset", "plus", "--batch-size", "16", "--fanout", "3,-1", "--json")
 SHORT = (*SAMPLED, "--epochs", "3")
@@ -76,25 +76,10 @@ def test_what_all_processes_meet_is_said_once_with_its_own_code(store: Path) -> 
 @pytest.fixture
 def training(store: Path) -> Iterator[subprocess.Popen[str]]:
     """Two processes that have made a checkpoint; none of their family is left afterwards."""
-    process = subprocess.Popen(
-        [*COMMAND, *LONG],
-        cwd=store.parent,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=hear_interrupts,
-    )
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while not any(store.glob(".work/*/*.safetensors")):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, "no checkpoint came"
-            time.sleep(0.02)
+    with begun(
+        *LONG, cwd=store.parent, until=lambda: any(store.glob(".work/*/*.safetensors"))
+    ) as process:
         yield process
-    finally:
-        with process:
-            process.kill()
 
 
 def members(process: subprocess.Popen[str]) -> dict[int, psutil.Process]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import COMMAND, PATIENCE, ROOT, Result, hear_interrupts, run_command
+from tests.conftest import Result, begun, run_command
 
 SWEEP = ("sweep", "--grid", "epochs=3,100", "--grid", "seed=0,1", "--jobs", "2")
 
@@ -80,26 +80,10 @@ def uninterrupted(
 @pytest.fixture
 def sweeping(store: Path) -> Iterator[subprocess.Popen[str]]:
     """A sweep whose short trials are over; none of its processes is left afterwards."""
-    process = subprocess.Popen(
-        [*COMMAND, *SWEEP, "--quiet"],
-        cwd=store.parent,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=hear_interrupts,
-        start_new_session=True,
-    )
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while not short_trials_are_over(store):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, "the short trials did not end"
-            time.sleep(0.02)
+    with begun(
+        *SWEEP, "--quiet", cwd=store.parent, until=lambda: short_trials_are_over(store)
+    ) as process:
         yield process
-    finally:
-        with process, contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

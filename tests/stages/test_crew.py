@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from rrnet_cli.errors import ConfigError, ProcessLostError, ResourceError, RRNetError
 from rrnet_cli.stages._bonds import Bonds
 from rrnet_cli.stages._crew import Crew, Member
+from tests.conftest import ROOT
 
 
 def wait_for_ever() -> None:
@@ -84,3 +89,37 @@ def test_who_was_killed_is_named_before_who_lost_it(
     members = [Member("A", lost, (), reports=True), Member("B", killed, (), reports=True)]
     with pytest.raises(ResourceError, match="B was killed"):
         result(tmp_path, members)
+
+
+ABANDONING = """
+import os, signal, sys
+from pathlib import Path
+from rrnet_cli.stages._bonds import Bonds
+from rrnet_cli.stages._crew import Crew, Member
+from tests.stages.test_crew import wait_for_ever
+if __name__ == "__main__":
+    crew = Crew([Member("The one", wait_for_ever, ())], Path(sys.argv[1]), 1, Bonds())
+    crew.__enter__()
+    print(crew.running[0].process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_who_has_not_begun_when_the_parent_is_killed_ends_too(tmp_path: Path) -> None:
+    script = tmp_path / "abandoning.py"
+    script.write_text(ABANDONING)
+    # a file: whoever is left would hold the other end of a pipe
+    with (tmp_path / "number").open("w") as number:
+        done = subprocess.run(
+            [sys.executable, str(script), str(tmp_path)],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=number,
+            stderr=subprocess.DEVNULL,
+        )
+    assert done.returncode == -signal.SIGKILL
+    with contextlib.suppress(psutil.NoSuchProcess):
+        member = psutil.Process(int((tmp_path / "number").read_text()))
+        left = psutil.wait_procs([member], timeout=30)[1]
+        for each in left:
+            each.kill()
+        assert not left

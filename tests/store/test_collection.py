@@ -160,7 +160,7 @@ def test_several_at_once_and_a_listing_beside_them(store: Store) -> None:
         sizes = pool.submit(lambda: [disk.tree_size(store.root) for _ in range(20)])
         collections = [pool.submit(collect, store, days=-1) for _ in range(3)]
         assert sum(len(each.result()) for each in collections) >= 200
-    assert len(sizes.result()) == 20
+    sizes.result()
     assert not list((store.root / ".work").iterdir()) and collect(store, days=-1) == []
 
 

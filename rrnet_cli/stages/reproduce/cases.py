@@ -123,7 +123,8 @@ class Case:
             data["limit"] = LIMITS[self.recipe]
             # measuring which precision is faster takes longer than the training
             baseline |= {"epochs": 1, "precision": "float32", "test_crops": 1}
-            baseline |= {"views": 2} if "views" in baseline else {}
+            if "views" in baseline:
+                baseline["views"] = 2
             if baseline.get("backbone") == "rating-factors":
                 baseline["factor_reg"] = 1.0  # nothing to choose
         if self.vary != "once":
