@@ -93,7 +93,6 @@ def train(
     from rrnet_cli.cli.train_settings import train_settings
     from rrnet_cli.stages.train import assist, check_group
     from rrnet_cli.stages.train import train as run
-    from rrnet_cli.training.processes import join
 
     session = ctx.obj
     store = session.store()
@@ -158,8 +157,12 @@ def train(
         launch.launch(session.argv, nproc)
         session.emitted = True  # by the leader
         return
-    group = join()
-    if not group.leads:
+    group = None
+    if launch.is_member():
+        from rrnet_cli.training.processes import join
+
+        group = join()
+    if group is not None and not group.leads:
         assist(
             settings, store=store, graph=str(source.ref), group=group, device=device, engine=engine
         )

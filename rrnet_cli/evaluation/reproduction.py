@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from rrnet_cli.evaluation.oracle import OracleBound
 from rrnet_cli.evaluation.published import Published
+from rrnet_cli.training.selection import merit
 
 NOT_RUN, PUBLISHED = "not run here", "published"
 """What stands in the column of runs where there are none."""
@@ -105,18 +107,11 @@ def best_on_select(chosen_on: Mapping[str, Sequence[Mapping[str, float]]]) -> st
     Returns:
         Its name, the first of equals; None where there are none.
     """
-
-    def merit(peer: str) -> tuple[float, ...]:
-        rows = chosen_on[peer]
-
-        def mean(name: str) -> float:
-            return sum(row[name] for row in rows) / len(rows)
-
-        if "select_top1" in rows[0]:
-            return mean("select_top1"), -mean("select_nll")
-        return (-mean("select_rmse"),)
-
-    return max(chosen_on, key=merit, default=None)
+    means = {
+        peer: {name: fmean(row[name] for row in rows) for name in rows[0]}
+        for peer, rows in chosen_on.items()
+    }
+    return max(means, key=lambda peer: merit(means[peer]), default=None)
 
 
 def _figure(report: Mapping[str, Any], metric: str, side: str) -> Figure:

@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from rrnet_cli.evaluation.report import markdown_table, text_table
-from rrnet_cli.training.objectives import merit
+from rrnet_cli.training.selection import merit
 
 DONE, DIVERGED = "done", "diverged"
 """The status of a trial."""
@@ -159,7 +159,7 @@ def _setting(rows: Sequence[Row], keys: Sequence[str]) -> Setting:
 def _worth(metrics: Mapping[str, float], diverged: int) -> tuple[Any, ...]:
     """Larger is better: none diverged, then the rule by which a run's epoch is chosen."""
     known = bool(metrics) and not any(map(math.isnan, metrics.values()))
-    return (not diverged, known, merit(dict(metrics)) if known else ())
+    return (not diverged, known, merit(metrics) if known else ())
 
 
 def _spread(setting: Setting, name: str) -> str:

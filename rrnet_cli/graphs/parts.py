@@ -16,8 +16,6 @@ from torch import Tensor
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.graphs.edges import EdgeType, edge_key
 
-NAME = "graph"
-"""Of the configuration file that DGL writes, without `.json`."""
 FEATURES, ROW = "feature", "row"
 """Node data: raw attributes. Edge data: the edge's row in the graph's table, (num_edges,) int64."""
 
@@ -46,7 +44,7 @@ class Assignment:
 
 
 def write_parts(
-    graph: dgl.DGLGraph, features: Mapping[str, Tensor], parts: int, folder: Path
+    graph: dgl.DGLGraph, features: Mapping[str, Tensor], parts: int, config: Path
 ) -> Assignment:
     """Cut by METIS, the nodes of each type balanced, and write what servers load.
 
@@ -54,7 +52,7 @@ def write_parts(
         graph: As `to_heterograph` makes it; its edge data go into the parts.
         features: (num_nodes, width) raw attributes by node type, likewise.
         parts: Their number, 2 or more.
-        folder: There `graph.json` and `part<i>/` are written, in DGL's own format.
+        config: A `.json`; it and `part<i>/` beside it are written, in DGL's own format.
 
     Raises:
         ConfigError: A part would have no node or no edge of some type, which DGL cannot hold.
@@ -68,12 +66,12 @@ def write_parts(
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it reports to stdout as it goes
             old_nodes, old_edges = dgl.distributed.partition_graph(
-                both, NAME, parts, str(folder), return_mapping=True
+                both, config.stem, parts, str(config.parent), return_mapping=True
             )
     except (IndexError, AssertionError, dgl.DGLError) as error:
         raise _too_many(parts) from error
     node = {side: _inverse(old_nodes[side]) for side in graph.ntypes}
-    book = dgl.distributed.load_partition_book(str(folder / f"{NAME}.json"), 0)[0]
+    book = dgl.distributed.load_partition_book(str(config), 0)[0]
     part = {side: book.nid2partid(node[side], side).long() for side in graph.ntypes}
     return Assignment(part, node, _inverse(old_edges[inter]))
 

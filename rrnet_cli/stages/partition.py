@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rrnet_cli.graphs.parts import NAME, part_statistics, write_parts
 from rrnet_cli.settings import PartitionSettings
-from rrnet_cli.stages._problem import read_heterograph
 from rrnet_cli.store.reference import Key
 
 if TYPE_CHECKING:
     from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
 
-PARTS = f"parts/{NAME}.json"
+PARTS = "parts/graph.json"
 MAPPING = "mapping.safetensors"
 
 
@@ -53,11 +51,14 @@ def partition(
     )
 
     def build(draft: Draft) -> None:
+        # here, so that a cached partition is answered without torch and DGL
+        from rrnet_cli.graphs.parts import part_statistics, write_parts
+        from rrnet_cli.stages._problem import read_heterograph
+
         whole = read_heterograph(source, features)
         tensors = features.tensors("features.safetensors")
         attributes = {side: tensors[side] for side in whole.ntypes}
-        folder = draft.path(PARTS).parent
-        made = write_parts(whole, attributes, settings.parts, folder)
+        made = write_parts(whole, attributes, settings.parts, draft.path(PARTS))
         nodes = {f"node.{side}": numbers for side, numbers in made.node.items()}
         draft.write_tensors(MAPPING, {**nodes, "edge": made.row})
         draft.summary.update(

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.stages._problem import load_problem
 from rrnet_cli.stages._recorded import settings_of
+from rrnet_cli.stages.fitting import WEIGHTS
 from rrnet_cli.stages.peers import SCORES, scores_of
-from rrnet_cli.stages.train import WEIGHTS, check_device
+from rrnet_cli.stages.train import check_device
 from rrnet_cli.training.network import Network
 from rrnet_cli.training.objectives import probabilities
 

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
-import torch
+from typing import TYPE_CHECKING
 
 from rrnet_cli.errors import ConfigError, ResourceError
-from rrnet_cli.models import engines
-from rrnet_cli.models.rrnet import LEFT, RIGHT, count_parameters
 from rrnet_cli.progress import Reporter, SilentReporter
 from rrnet_cli.settings import TrainSettings
-from rrnet_cli.stages._problem import load_problem
 from rrnet_cli.store.artifact import Key
-from rrnet_cli.training.loop import Progress, fit
-from rrnet_cli.training.processes import ALONE, Group
 
 if TYPE_CHECKING:
     from rrnet_cli.store.artifact import Artifact
     from rrnet_cli.store.draft import Draft
     from rrnet_cli.store.store import Outcome, Store
-
-WEIGHTS = "model.safetensors"
+    from rrnet_cli.training.processes import Group
 
 
 def train(
@@ -37,7 +27,7 @@ def train(
     resume: bool = True,
     device: str = "auto",
     engine: str = "auto",
-    group: Group = ALONE,
+    group: Group | None = None,
 ) -> Outcome:
     """Train RR-Net on a graph artifact.
 
@@ -53,7 +43,8 @@ def train(
         device: `auto` or `cpu`.
         engine: How edge layers are computed, one of `engines.NAMES`. Like the device, no part of
             the version: it changes no result beyond rounding.
-        group: Who else trains, which call `assist`; no part of the version either.
+        group: Who else trains, which call `assist`; no part of the version either. None for
+            nobody.
 
     Returns:
         The model artifact: `model.safetensors`, `history.parquet`.
@@ -68,15 +59,16 @@ def train(
     begun = False
 
     def build(draft: Draft) -> None:
+        # here, so that a cached model is answered without torch and DGL
+        from rrnet_cli.stages import fitting
+
         nonlocal begun
-        if reason := engines.why_plain(engine):
-            reporter.note(f"edge layers are computed by dgl, which is slower: {reason}")
-        begun = group.lead(lambda: True)
-        problem = load_problem(source, features, settings)
-        if "intra" in settings.units and not {LEFT, RIGHT} & set(problem.relations):
-            reporter.note("the graph has no intra-edges: intra units have nothing to do")
-        network, progress = fit(
-            problem,
+        begun = True
+        if group is not None:
+            group.lead(lambda: True)
+        fitted = fitting.fit_graph(
+            source,
+            features,
             settings,
             workspace=store.workspace(key),
             resume=resume and not force,
@@ -84,18 +76,11 @@ def train(
             engine=engine,
             group=group,
         )
-        write(
-            draft,
-            network.state_dict(),
-            progress,
-            features,
-            count_parameters(network),
-            network.rrnet.engine.name,
-        )
-        draft.summary["processes"] = group.size
+        fitting.write(draft, fitted, features)
+        draft.summary["processes"] = 1 if group is None else group.size
 
     outcome = store.materialise(key, build, force=force)
-    if not begun:
+    if group is not None and not begun:
         group.lead(lambda: False)
     return outcome
 
@@ -115,8 +100,11 @@ def assist(
     """
     source, features = _read(settings, store, graph, device, engine, group)
     if group.lead(lambda: True):  # the leader says whether there is anything to do
-        fit(
-            load_problem(source, features, settings),
+        from rrnet_cli.stages import fitting
+
+        fitting.fit_graph(
+            source,
+            features,
             settings,
             workspace=None,
             resume=False,
@@ -132,10 +120,10 @@ def _read(
     graph: str | None,
     device: str,
     engine: str,
-    group: Group,
+    group: Group | None,
 ) -> tuple[Artifact, Artifact]:
     """Graph and features, once all that was asked for is possible."""
-    check_group(settings, group.size)
+    check_group(settings, 1 if group is None else group.size)
     check_device(device)
     check_engine(engine)
     source = store.resolve("graph", graph)
@@ -190,6 +178,10 @@ def check_engine(engine: str) -> None:
         ConfigError: `engine` is none of `engines.NAMES`.
         ResourceError: ``fused`` without a numba that works.
     """
+    if engine == "auto":  # there always is one; a cached model is answered without torch
+        return
+    from rrnet_cli.models import engines
+
     try:
         engines.choose(engine)
     except ValueError as error:
@@ -221,45 +213,3 @@ def check_settings(settings: TrainSettings, features: Artifact) -> None:
             f"The attributes {settings.attributes} are not for {task}.",
             f"Use --set attributes={other}, or learned.",
         )
-
-
-def write(
-    draft: Draft,
-    weights: Mapping[str, Any],
-    progress: Progress,
-    features: Artifact,
-    parameters: int,
-    engine: str,
-) -> None:
-    """Weights, curve and summary into the artifact."""
-    draft.write_tensors(WEIGHTS, weights)
-    columns = sorted({name for row in progress.history for name in row} - {"epoch"})
-    epochs = [int(row["epoch"] or 0) for row in progress.history]
-    missing = float("nan")  # the untrained network's loss; a curve has a gap there
-    values = {
-        n: [row[n] if row[n] is not None else missing for row in progress.history] for n in columns
-    }
-    draft.write_table(
-        "history.parquet",
-        pa.table(
-            {
-                "epoch": pa.array(epochs, pa.int64()),
-                **{name: pa.array(column, pa.float64()) for name, column in values.items()},
-            }
-        ),
-    )
-    best = {name: value for name, value in progress.best_row.items() if value is not None}
-    draft.summary.update(
-        {
-            "task": features.manifest.summary["task"],
-            "recipe": features.manifest.summary.get("recipe"),
-            "backbone": features.manifest.summary.get("backbone"),
-            "parameters": parameters,
-            "epochs": progress.epochs,
-            "best_epoch": int(best.pop("epoch")),
-            "best": best,
-            "start": {k: v for k, v in progress.history[0].items() if k not in ("epoch", "loss")},
-            "threads": torch.get_num_threads(),
-            "engine": engine,
-        }
-    )

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rrnet_cli.errors import ConfigError
-from rrnet_cli.models import engines
 from rrnet_cli.models.rrnet import LEFT, RIGHT, count_parameters
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import TrainSettings
 from rrnet_cli.stages._bonds import Bonds, bonds_of
 from rrnet_cli.stages._crew import Crew, Member
 from rrnet_cli.stages._problem import load_problem
+from rrnet_cli.stages.fitting import Fitted, note_plain_engine, write
 from rrnet_cli.stages.partition import MAPPING, PARTS
-from rrnet_cli.stages.train import check_device, check_engine, check_settings, write
+from rrnet_cli.stages.train import check_device, check_engine, check_settings
 from rrnet_cli.store.reference import Key
 from rrnet_cli.store.store import Outcome, Store
 from rrnet_cli.training.loop import Progress
@@ -114,11 +114,11 @@ def train_distributed(
             return _run(job, partition, reporter, hosts, here, bonds)
 
     def build_artifact(draft: Draft) -> None:
-        if reason := engines.why_plain(engine):
-            reporter.note(f"edge layers are computed by dgl, which is slower: {reason}")
+        note_plain_engine(engine, reporter)
         result = run(store.workspace(key).absolute())
         progress = Progress(result["epochs"], result["history"])
-        write(draft, result["weights"], progress, features, result["parameters"], result["engine"])
+        fitted = Fitted(result["weights"], progress, result["parameters"], result["engine"])
+        write(draft, fitted, features)
         draft.summary["parts"] = parts
 
     if index and (force or store.find(key) is None):

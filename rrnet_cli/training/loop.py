@@ -17,7 +17,6 @@ from rrnet_cli.training import checkpoints
 from rrnet_cli.training.draws import Draw, Draws
 from rrnet_cli.training.network import Learner, Network
 from rrnet_cli.training.objectives import (
-    merit,
     num_supervised,
     probabilities,
     select_metrics,
@@ -26,6 +25,7 @@ from rrnet_cli.training.objectives import (
 from rrnet_cli.training.problem import Problem
 from rrnet_cli.training.processes import ALONE, Group
 from rrnet_cli.training.sampling import Batch, batches
+from rrnet_cli.training.selection import merit
 
 if TYPE_CHECKING:
     from rrnet_cli.settings import TrainSettings

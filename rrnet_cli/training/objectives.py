@@ -97,10 +97,3 @@ def select_metrics(problem: Problem, prob: Tensor) -> dict[str, float]:
         "select_top1": float(right.mean()),
         "select_nll": float(-match.clamp_min(1e-7).log().mean()),
     }
-
-
-def merit(metrics: dict[str, float]) -> tuple[float, ...]:
-    """Larger is better: top-1, then NLL; or RMSE."""
-    if "select_top1" in metrics:
-        return metrics["select_top1"], -metrics["select_nll"]
-    return (-metrics["select_rmse"],)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_imports import SLOW, imported
 from tests.conftest import ROOT, Result, run_command
 
 STAGES = (
@@ -50,6 +51,15 @@ def test_the_second_run_is_all_cached(first_run: tuple[Path, list[Result]]) -> N
         assert again.json == first.json | {"cached": True}
         assert "cached" in again.err
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("manifest.json")} == before
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=[stage[0] for stage in STAGES])
+def test_a_cached_stage_is_answered_without_torch(
+    first_run: tuple[Path, list[Result]], stage: tuple[str, ...]
+) -> None:
+    code, found, out = imported(["--quiet", *stage], SLOW, first_run[0])
+    assert (code, found) == (0, [])
+    assert "@" in out
 
 
 def test_the_store_can_be_moved(first_run: tuple[Path, list[Result]], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rrnet_cli.errors import ConfigError
-from rrnet_cli.graphs.parts import FEATURES, NAME, ROW, part_statistics, write_parts
+from rrnet_cli.graphs.parts import FEATURES, ROW, part_statistics, write_parts
 
 INTER = ("user", "inter", "item")
 pytestmark = pytest.mark.filterwarnings("ignore")  # DGL's own deprecations
@@ -29,11 +29,11 @@ def some_graph(num_left: int = 40, num_right: int = 20) -> dgl.DGLGraph:
 def test_the_parts_hold_the_graph(tmp_path: Path) -> None:
     graph = some_graph()
     features = {side: torch.rand(graph.num_nodes(side), 3) for side in graph.ntypes}
-    made = write_parts(graph, features, 2, tmp_path)
+    made = write_parts(graph, features, 2, tmp_path / "graph.json")
     src, dst = graph.edges(etype=INTER)
     seen = {kind: 0 for kind in (INTER, ("item", "reversed", "user"))}
     for number in range(2):
-        loaded = dgl.distributed.load_partition(str(tmp_path / f"{NAME}.json"), number)
+        loaded = dgl.distributed.load_partition(str(tmp_path / "graph.json"), number)
         part, node_data, edge_data = loaded[:3]
         for side in graph.ntypes:
             mine = made.node[side][made.part[side] == number]
@@ -77,7 +77,7 @@ def test_metis_cuts_less_than_chance_and_evenly(tmp_path: Path) -> None:
     pairs = torch.stack([src, dst]).unique(dim=1)
     graph = dgl.heterograph({INTER: tuple(pairs)}, {"user": 400, "item": 200})
     features = {side: torch.zeros(graph.num_nodes(side), 1) for side in graph.ntypes}
-    made = write_parts(graph, features, 2, tmp_path)
+    made = write_parts(graph, features, 2, tmp_path / "graph.json")
     statistics = part_statistics(graph, made.part, 2)
     assert statistics["cut_share"] < 0.1  # chance: a half
     assert max(statistics["balance"].values()) < 1.1
@@ -87,7 +87,7 @@ def test_too_many_parts_are_refused(tmp_path: Path) -> None:
     graph = some_graph(num_left=40, num_right=9)
     features = {side: torch.zeros(graph.num_nodes(side), 1) for side in graph.ntypes}
     with pytest.raises(ConfigError, match="5 parts"):
-        write_parts(graph, features, 5, tmp_path)
+        write_parts(graph, features, 5, tmp_path / "graph.json")
 
 
 def test_a_part_without_an_edge_of_some_type_is_refused(tmp_path: Path) -> None:
@@ -95,4 +95,4 @@ def test_a_part_without_an_edge_of_some_type_is_refused(tmp_path: Path) -> None:
     graph = dgl.remove_edges(graph, torch.arange(1, 90), etype="intra")
     features = {side: torch.zeros(graph.num_nodes(side), 1) for side in graph.ntypes}
     with pytest.raises(ConfigError, match="no edge"):
-        write_parts(graph, features, 2, tmp_path)
+        write_parts(graph, features, 2, tmp_path / "graph.json")

@@ -69,14 +69,3 @@ def test_softmax_probabilities_sum_to_one_an_instance() -> None:
     prob = objectives.probabilities(problem, logits, "softmax")
     assert torch.allclose(prob[problem.candidates].sum(dim=1), torch.ones(problem.num_left))
     assert torch.equal(objectives.probabilities(problem, logits, "bce"), logits.sigmoid())
-
-
-def test_merit_prefers_top1_then_nll_and_low_rmse() -> None:
-    merit = objectives.merit
-    assert merit({"select_top1": 0.5, "select_nll": 1}) > merit(
-        {"select_top1": 0.4, "select_nll": 0}
-    )
-    assert merit({"select_top1": 0.5, "select_nll": 1}) > merit(
-        {"select_top1": 0.5, "select_nll": 2}
-    )
-    assert merit({"select_rmse": 0.8}) > merit({"select_rmse": 0.9})

@@ -13,6 +13,7 @@ from rrnet_cli.errors import ConfigError
 from rrnet_cli.evaluation.peers.base import ClassData, Peer
 from rrnet_cli.features.rating_data import FloatArray, RatingData
 from rrnet_cli.progress import Reporter
+from rrnet_cli.training.selection import merit
 
 FLOOR = 1e-7
 """Least probability in the likelihood, as where RR-Net's epoch is chosen."""
@@ -60,7 +61,7 @@ def tune(peer: Peer, data: ClassData | RatingData, seed: int, reporter: Reporter
             task.advance(status=" ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
             if not np.isfinite(list(metrics.values())).all():
                 continue
-            if best is None or _merit(metrics) > _merit(best.metrics):
+            if best is None or merit(metrics) > merit(best.metrics):
                 best = Tuned(prediction, params, metrics, ())
     if best is None:
         raise ConfigError(f"{peer.name} gives no finite prediction of the select split")
@@ -93,9 +94,3 @@ def select_metrics(data: ClassData | RatingData, prediction: Any) -> dict[str, f
 def _require_some(count: int) -> None:
     if not count:
         raise ConfigError("there are no select instances to tune a peer on", "extract with some")
-
-
-def _merit(metrics: Mapping[str, float]) -> tuple[float, ...]:
-    if "select_top1" in metrics:
-        return metrics["select_top1"], -metrics["select_nll"]
-    return (-metrics["select_rmse"],)
