@@ -5,7 +5,7 @@
 #   DATA=/path/to/ESC-50 pipelines/esc50.sh                     # log-mel, all five folds
 #   DATA=/path/to/ESC-50 BACKBONE=envnet FOLDS=1 pipelines/esc50.sh  # EnvNet, or envnet_v2, m18
 #
-# EPOCHS is the baseline's (600, EnvNet-v2 1000, as published: hours on a CPU).
+# EPOCHS is the baseline's (600, EnvNet-v2 1000, as published: a day or more a fold on a CPU).
 # VECTORS is a name or a file of word vectors. See common.sh for the other variables.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh

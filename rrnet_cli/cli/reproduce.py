@@ -97,8 +97,8 @@ def reproduce(
 
     A chain of the ordinary stages, each found in the store or made: an interrupted run goes on
     where it was, and what pipelines or single commands have made is used. The paper's figures, the
-    baseline, both presets and the best peer stand side by side; what was left out says "not run
-    here".
+    baseline and both presets stand side by side, in Tables I, II and IV the best peer too; what was
+    left out says "not run here".
     """
     from rrnet_cli.evaluation.kept_pages import KeptPage, read_page
     from rrnet_cli.stages.reproduce import SWEPT, TARGETS

@@ -96,6 +96,41 @@ def test_permuted_ratings(
         assert fitted(after) != fitted(before) and not any(same)
 
 
+class Pictures:
+    """Sixty pictures of three classes, a quarter of them for test, and the table of their labels.
+
+    Attributes:
+        table: To extract from.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.table = folder / "pictures.csv"
+        self._rng = np.random.default_rng(0)
+        self._rows = []
+        for number in range(60):
+            label = number % 3
+            pixels = self._rng.integers(0, 150, (8, 8, 3)) + [0, 50, 100][label]
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+            name, part = ("dog", "cat", "bird")[label], "test" if number % 4 == 0 else "train"
+            self._rows.append((f"{number}.png", name, part))
+        self._write()
+
+    def permute(self, part: str) -> None:
+        """Give the pictures of one part the labels of others."""
+        chosen = [number for number, row in enumerate(self._rows) if row[2] == part]
+        labels = self._rng.permutation([self._rows[number][1] for number in chosen])
+        moved = 0
+        for number, label in zip(chosen, labels, strict=True):
+            moved += self._rows[number][1] != label
+            self._rows[number] = (self._rows[number][0], str(label), part)
+        assert moved > 3
+        self._write()
+
+    def _write(self) -> None:
+        lines = "".join(",".join(row) + "\n" for row in self._rows)
+        self.table.write_text("path,label,split\n" + lines)
+
+
 @pytest.mark.parametrize("part", ["test", "train"])
 @pytest.mark.parametrize(
     "more",
@@ -105,31 +140,12 @@ def test_permuted_labels(
     invoke: Invoke, tmp_path: Path, vectors: Path, part: str, more: tuple[str, ...]
 ) -> None:
     """As with ratings."""
-    rng = np.random.default_rng(0)
-    names, rows = ("dog", "cat", "bird"), []
-    for number in range(60):
-        label = number % 3
-        pixels = rng.integers(0, 150, (8, 8, 3)) + [0, 50, 100][label]
-        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{number}.png")
-        rows.append((f"{number}.png", names[label], "test" if number % 4 == 0 else "train"))
-    table = tmp_path / "pictures.csv"
+    pictures = Pictures(tmp_path)
     words = ("--backbone", "pixels", "--word-vectors", vectors, *more)
-    extract = ("extract", "manifest", "--data", table, *words)
-
-    def write() -> None:
-        table.write_text("path,label,split\n" + "".join(",".join(row) + "\n" for row in rows))
-
+    extract = ("extract", "manifest", "--data", pictures.table, *words)
     before, after = tmp_path / "before", tmp_path / "after"
-    write()
     stages(invoke, before, extract, "--k-intra", "3")
-    permuted = [index for index, row in enumerate(rows) if row[2] == part]
-    labels = rng.permutation([rows[index][1] for index in permuted])
-    moved = 0
-    for index, label in zip(permuted, labels, strict=True):
-        moved += rows[index][1] != label
-        rows[index] = (rows[index][0], str(label), part)
-    assert moved > 3
-    write()
+    pictures.permute(part)
     stages(invoke, after, extract, "--k-intra", "3")
 
     columns = ["id", "rrnet"]
@@ -138,3 +154,35 @@ def test_permuted_labels(
         assert fitted(after) == fitted(before) and all(same)
     else:
         assert fitted(after) != fitted(before) and not any(same)
+
+
+@pytest.mark.parametrize("part", ["test", "train"])
+def test_permuted_labels_beside_a_network_and_its_peers(
+    invoke: Invoke, tmp_path: Path, vectors: Path, part: str
+) -> None:
+    """A network over two views, neighbours by other features, and what peers say of every edge."""
+    pictures = Pictures(tmp_path)
+    extract = ("extract", "manifest", "--data", pictures.table, "--word-vectors", vectors)
+    peers = ("views", "logreg-prior", "knn", "label-spreading", "correct-and-smooth", "appnp")
+
+    def scores(store: Path) -> list[bytes]:
+        for stage in (
+            (*extract, "--backbone", "pixels", "--name", "near"),
+            (*extract, "--backbone", "resnet18", "--epochs", "1", "--views", "2", "--name", "net"),
+            ("build-graph", "net", "--neighbours", "near", "--k-intra", "3", "--name", "graph"),
+            ("peers", "graph", "--only", ",".join(peers)),
+            ("train", "graph", "--preset", "plus", "--epochs", "2", "--name", "graph-plus"),
+            ("eval", "graph-plus", "--resamples", "50", "--no-plots"),
+        ):
+            result = invoke("--quiet", "--artifacts", store, *stage)
+            assert result.code == 0, result.err
+        return [
+            *(next(store.glob(f"model/graph-{n}/*/scores.parquet")).read_bytes() for n in peers),
+            str(predictions(store, "graph-plus", ["id", "rrnet"])).encode(),
+        ]
+
+    before = scores(tmp_path / "before")
+    pictures.permute(part)
+    after = scores(tmp_path / "after")
+    moved = [one != other for one, other in zip(before, after, strict=True)]
+    assert not any(moved) if part == "test" else all(moved)

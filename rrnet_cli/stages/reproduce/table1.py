@@ -10,7 +10,7 @@ from rrnet_cli.stages.reproduce.comparison import comparison
 from rrnet_cli.stages.reproduce.lines import Line
 
 ENVNET_EPOCHS = 150
-"""The recipes' 600 are days on a CPU; the steps of the schedule move with the length."""
+"""The recipes' 600 are a day on a CPU; the steps of the schedule move with the length."""
 
 _NETWORKS = {"envnet": "EnvNet", "envnet_v2": "EnvNet-v2", "m18": "M18"}
 _ELSEWHERE = ("LESM", "DMCU", "SoundNet8+SVM", "AReN", "EnvNet-v2 §", "human")
