@@ -74,7 +74,7 @@ def test_without_a_compiler_the_plain_engine_is_chosen() -> None:
 
 def test_factors_are_fitted_without_a_compiler() -> None:
     code = (
-        "import rrnet_cli.stages.extract, rrnet_cli.stages.train, torch\n"
+        "import rrnet_cli.stages._ratings, rrnet_cli.stages.fitting, torch\n"
         "from rrnet_cli.features.sparse_products import pair_products\n"
         "print(pair_products(torch.ones(2, 3), torch.ones(2, 3), *torch.tensor([[0], [1]])))"
     )

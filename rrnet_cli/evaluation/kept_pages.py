@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from rrnet_cli.errors import ConfigError, InputError, ResourceError
 from rrnet_cli.evaluation.oracle import OracleBound
-from rrnet_cli.evaluation.reproduction import NOT_RUN, Figure, ResultLine
+from rrnet_cli.evaluation.reproduction import NO_UNITS, NOT_RUN, Figure, ResultLine
 from rrnet_cli.evaluation.results import PAGE
 from rrnet_cli.evaluation.training_curves import TrainingCurves
 
@@ -197,7 +197,8 @@ def _place(row: ResultLine) -> tuple[object, ...]:
 def _shown(row: ResultLine) -> list[str]:
     """The columns of ours that a row fills."""
     presets = [f"{preset} preset" for preset in ("paper", "plus") if preset in row.ours]
-    return [*presets, *(["best peer"] if row.best_peer else [])]
+    control = ["plus without units"] if NO_UNITS in row.ours else []
+    return [*presets, *control, *(["best peer"] if row.best_peer else [])]
 
 
 def _joined(old: ResultLine, new: ResultLine) -> ResultLine:

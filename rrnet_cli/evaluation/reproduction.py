@@ -17,6 +17,8 @@ from rrnet_cli.training.selection import merit
 
 NOT_RUN, PUBLISHED = "not run here", "published"
 """What stands in the column of runs where there are none."""
+NO_UNITS = "plus-no-units"
+"""The control: `plus` on the same graph without GCN units, so without what they add."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class ResultLine:
         backbone: The baseline, or the method of a figure that is only published.
         metric: Key of `METRICS`.
         paper_baseline, paper: The paper's figures of the baseline and of RR-Net.
-        ours: By `baseline`, preset or peer; empty where nothing was run.
+        ours: By `baseline`, preset, control or peer; empty where nothing was run.
         best_peer: The peer that is best on select.
         bound: What the graph could at best give.
         runs: Which folds or seeds, or why there are none.

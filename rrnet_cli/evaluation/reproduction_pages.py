@@ -12,7 +12,7 @@ from rrnet_cli.evaluation.comparison import METRICS
 from rrnet_cli.evaluation.oracle import OracleBound
 from rrnet_cli.evaluation.published import Published
 from rrnet_cli.evaluation.report import format_difference, format_figure, markdown_table
-from rrnet_cli.evaluation.reproduction import NOT_RUN, PUBLISHED, Figure, ResultLine
+from rrnet_cli.evaluation.reproduction import NO_UNITS, NOT_RUN, PUBLISHED, Figure, ResultLine
 from rrnet_cli.evaluation.training_curves import TrainingCurves, training_text
 
 NOTHING = "—"
@@ -100,7 +100,13 @@ class Reproduction:
 def comparison_section(
     lines: Sequence[ResultLine], *, peers: bool = True, title: str | None = None
 ) -> Section:
-    """The paper's figures beside ours: one row a data set, baseline and metric."""
+    """The paper's figures beside ours: one row a data set, baseline and metric.
+
+    Args:
+        lines: In their order.
+        peers: Whether there are columns for the control without units and for the best peer.
+        title: Above the table.
+    """
     swept = any(line.setting for line in lines)
     metrics = {line.metric for line in lines} != {"top1"}
     bounds = any(line.bound for line in lines)
@@ -122,6 +128,7 @@ def comparison_section(
         "plus − baseline": [_difference(line, "plus") for line in lines],
     }
     if peers:
+        columns["ours: plus, no units"] = [_measured(line, NO_UNITS) for line in lines]
         columns["best peer"] = [_best_peer(line) for line in lines]
     if bounds:
         columns["oracle bound"] = [_bound(line.bound) for line in lines]

@@ -83,6 +83,7 @@ def train_all(
 
 
 def _train(job: Job, store: Store, reporter: Reporter) -> str | None:
+    from rrnet_cli.stages import fitting  # noqa: F401 - before the clock of the first trial starts
     from rrnet_cli.stages.train import train
 
     try:

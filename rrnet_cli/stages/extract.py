@@ -18,7 +18,7 @@ from rrnet_cli.datasets.splits import NUM_RATING_FOLDS
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.progress import Reporter
 from rrnet_cli.settings import ExtractSettings
-from rrnet_cli.stages import _text, _weights
+from rrnet_cli.stages import _classification, _text, _weights
 from rrnet_cli.stages._backbones import MODALITIES, SAMPLE_RATES, check_backbone
 from rrnet_cli.stages._baseline import Training
 from rrnet_cli.store.artifact import Key
@@ -146,7 +146,7 @@ def extract(
 
     def build(draft: Draft) -> None:
         # here, so that cached features are answered without torch
-        from rrnet_cli.stages import _classification, _ratings
+        from rrnet_cli.stages import _ratings
 
         draft.summary.update(job.facts)
         loaded = job.reader.load(reporter)

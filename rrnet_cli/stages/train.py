@@ -98,10 +98,10 @@ def assist(
 
     Args and errors are those of `train`.
     """
-    source, features = _read(settings, store, graph, device, engine, group)
-    if group.lead(lambda: True):  # the leader says whether there is anything to do
-        from rrnet_cli.stages import fitting
+    from rrnet_cli.stages import fitting  # while the leader looks whether there is anything to do
 
+    source, features = _read(settings, store, graph, device, engine, group)
+    if group.lead(lambda: True):
         fitting.fit_graph(
             source,
             features,

@@ -16,6 +16,7 @@ import pytest
 from rrnet_cli.cli.hosts import _free_ports
 from rrnet_cli.training.checkpoints import load
 from rrnet_cli.training.served import SHARED_MEMORY
+from tests.cli.test_imports import SLOW, imported
 from tests.conftest import COMMAND, PATIENCE, ROOT, Result
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # as in a process of its own
@@ -101,6 +102,11 @@ def hosts(start: Callable[..., subprocess.Popen[str]], parts: Path) -> HostsFixt
     text = "".join(f"127.0.0.1 {port}\n" for port in _free_ports(2))
     (parts.parent / "hosts").write_text(text)
     return lambda *args: [start("--hosts", "hosts", "--host-index", index, *args) for index in "01"]
+
+
+def test_a_cached_partition_is_answered_without_torch(parts: Path) -> None:
+    code, found, _ = imported(["--quiet", "partition", "--parts", "2"], SLOW, parts.parent)
+    assert (code, found) == (0, [])
 
 
 @pytest.mark.parametrize("messages", ["all", "known"])

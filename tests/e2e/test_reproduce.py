@@ -72,6 +72,9 @@ def test_a_table_has_the_columns_and_the_rows_of_the_paper(
     mine = dict(zip(header, rows["ESC-10", "logmel"], strict=True))
     assert mine["runs"] == "fold 1" and mine["ours: paper preset"] == "not run here"
     assert re.match(r"\w+: [\d.]+ \(s\.e\.", mine["best peer"])
+    assert re.match(r"[\d.]+ \(s\.e\.", mine["ours: plus, no units"])
+    control = Store(folder / "store").resolve("model", "esc10-logmel-fold1-fast-plus-no-units")
+    assert control.manifest.params["units"] == [] and control.manifest.params["preset"] == "plus"
     assert "neighbours right" in mine["oracle bound"] or mine["oracle bound"] == "no errors"
     assert rows["ESC-10", "EnvNet"][-2] == rows["ESC-50", "logmel"][-2] == "not run here"
     assert rows["ESC-10", "DMCU"][2] == "94.6 ± 0.2" and rows["ESC-10", "DMCU"][-2] == "published"
@@ -110,6 +113,9 @@ def test_a_dry_run_writes_nothing(folder: Path, invoke: Invoke, tmp_path: Path) 
     assert ("build-graph", "filmtrust-seed4-all") in named
     assert ("peers", "ciao-core-seed2-trustsvd") in named
     assert ("eval", "filmtrust-peer-svdpp") in named
+    assert ("train", "filmtrust-factors-seed0-plus-no-units") in named
+    unpaired = invoke("--json", *words(folder, "table4", "--dry-run", "--no-peers")[1:])
+    assert not any("no-units" in step["name"] for step in unpaired.json["steps"])
     assert ("build-graph", "filmtrust-factors-seed4-rated-shuffled") in named
     assert not (tmp_path / "reproduce").exists() and not (tmp_path / "artifacts").exists()
 

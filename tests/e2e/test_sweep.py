@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.cli.test_imports import SLOW, imported
 from tests.conftest import Result, begun, run_command
 
 SWEEP = ("sweep", "--grid", "epochs=3,100", "--grid", "seed=0,1", "--jobs", "2")
@@ -137,6 +138,8 @@ def test_a_cached_sweep_prints_the_same_table(store: Path, invoke: Callable[...,
     first, again = (invoke("sweep", *options) for _ in range(2))
     assert first.code == again.code == 0 and first.out == again.out
     assert "cached: sweep/" in again.err and "cached: sweep/" not in first.err
+    code, found, out = imported(["--quiet", "sweep", *options], SLOW, store.parent)
+    assert (code, found, out) == (0, [], first.out), "answered without torch"
 
 
 @pytest.mark.parametrize(

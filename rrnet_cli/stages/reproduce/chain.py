@@ -14,6 +14,7 @@ from rrnet_cli.stages.build_graph import build_graph
 from rrnet_cli.stages.evaluate import evaluate
 from rrnet_cli.stages.extract import extract
 from rrnet_cli.stages.reproduce.cases import Case, Options, Preset
+from rrnet_cli.stages.train import train
 from rrnet_cli.store.artifact import Artifact, Key
 from rrnet_cli.store.store import Outcome, Store
 
@@ -120,18 +121,17 @@ class Chain:
         **changes: object,
     ) -> Artifact | None:  # fmt: skip
         """RR-Net on a graph; `suffix` names what a sweep changed in graph or training."""
-        name = f"{case.run_name(run, self.options)}{suffix}-{preset}"
         settings = case.train(preset, run, self.options, **changes)
-
-        def make() -> Outcome:
-            # imports torch and DGL: not before there is a graph
-            from rrnet_cli.stages.train import train
-
-            return train(
+        name = f"{case.run_name(run, self.options)}{suffix}-{preset}"
+        name += "" if settings.units else "-no-units"
+        return self._step(
+            "train",
+            name,
+            [graph],
+            lambda: train(
                 settings, store=self.store, graph=_ref(graph), name=name, reporter=self._reporter
-            )
-
-        return self._step("train", name, [graph], make)
+            ),
+        )
 
     def peers(self, case: Case, run: int, task: Task) -> dict[str, Artifact | None]:
         """Every peer of the task on the graph of `plus`, tuned on select.

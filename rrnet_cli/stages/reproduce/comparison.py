@@ -11,7 +11,7 @@ from rrnet_cli.evaluation.reproduction_pages import (
     line_records,
 )
 from rrnet_cli.stages.reproduce.chain import Chain
-from rrnet_cli.stages.reproduce.lines import Line, Results, chosen, run
+from rrnet_cli.stages.reproduce.lines import NO_UNITS_NOTE, Line, Results, chosen, run
 from rrnet_cli.stages.reproduce.training import networks, training_curves
 
 
@@ -39,7 +39,7 @@ def comparison(
         training=kept.curves(
             training_curves(chain, run_now, every), networks(every), networks(run_now)
         ),
-        notes=[*notes, *chain.notes],
+        notes=[*notes, NO_UNITS_NOTE, *chain.notes],
         fast=options.fast,
         commit=options.commit,
     )

@@ -12,6 +12,7 @@ from rrnet_cli.evaluation.oracle import OracleBound
 from rrnet_cli.evaluation.peers.base import Task
 from rrnet_cli.evaluation.published import Published
 from rrnet_cli.evaluation.reproduction import (
+    NO_UNITS,
     NOT_RUN,
     PUBLISHED,
     ResultLine,
@@ -23,6 +24,12 @@ from rrnet_cli.stages.judging import Source, oracle
 from rrnet_cli.stages.reproduce.cases import Case, Options
 from rrnet_cli.stages.reproduce.chain import Chain
 from rrnet_cli.store.artifact import Artifact
+
+NO_UNITS_NOTE = (
+    "Plus, no units: the same training on the same graph without GCN units (`rrnet train --units "
+    "none`). What `plus` has beyond it is what they add; both read known targets and votes."
+)
+"""On the control that every table with peers has."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Results:
     """The evaluations of one case.
 
     Attributes:
-        reports: `metrics.json` by preset or peer; empty in a dry run.
+        reports: `metrics.json` by preset, control or peer; empty in a dry run.
         best_peer: The one that is best on select.
         bound: Of a classification.
         sources: References of the evaluations.
@@ -130,6 +137,8 @@ def run(chain: Chain, case: Case, task: Task, *, all_peers: bool = False) -> Res
             for number, graph in zip(case.runs, graphs, strict=True)
         ]
         judged[preset] = chain.judge(case, preset, models)
+    if chain.options.peers and "plus" in judged:
+        judged[NO_UNITS] = _without_units(chain, case)
     best = None
     if chain.options.peers and case.peers:
         peers = _peers(chain, case, task)
@@ -147,6 +156,15 @@ def run(chain: Chain, case: Case, task: Task, *, all_peers: bool = False) -> Res
         bound=_bound(chain, made) if task == "classification" else None,
         sources=tuple(str(artifact.ref) for artifact in made.values()),
     )
+
+
+def _without_units(chain: Chain, case: Case) -> Artifact | None:
+    """The evaluation of the control that isolates what GCN units add."""
+    models = [
+        chain.model(chain.graph(case, number, "plus"), case, number, "plus", units=())
+        for number in case.runs
+    ]
+    return chain.judge(case, NO_UNITS, models)
 
 
 def _peers(chain: Chain, case: Case, task: Task) -> dict[str, list[Artifact | None]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rrnet_cli.evaluation.peers.registry import PEERS
 from rrnet_cli.evaluation.published import TABLE_4, Published
-from rrnet_cli.evaluation.reproduction import NOT_RUN, ResultLine
+from rrnet_cli.evaluation.reproduction import NO_UNITS, NOT_RUN, ResultLine
 from rrnet_cli.evaluation.reproduction_pages import (
     Reproduction,
     comparison_section,
@@ -13,7 +13,7 @@ from rrnet_cli.evaluation.reproduction_pages import (
 )
 from rrnet_cli.stages.reproduce.cases import Options, ciao, filmtrust, with_factors
 from rrnet_cli.stages.reproduce.chain import Chain
-from rrnet_cli.stages.reproduce.lines import Line, Results, chosen, run
+from rrnet_cli.stages.reproduce.lines import NO_UNITS_NOTE, Line, Results, chosen, run
 from rrnet_cli.stages.reproduce.social import CONTROLS, with_controls
 
 METRICS = ("mae", "rmse")
@@ -24,6 +24,7 @@ NAMES = {
     "plus": "RR-Net, plus on the biases",
     "factors": "factors of SVD++ (a stronger baseline)",
     "plus on factors": "RR-Net, plus on the factors",
+    NO_UNITS: "RR-Net, the same without units",
     "plus with links": "RR-Net, the same with trust links",
     "plus with shuffled links": "RR-Net, the same with shuffled trust links",
     "mf": "matrix factorisation",
@@ -99,7 +100,7 @@ def table(chain: Chain) -> Reproduction:
         ],
         records=line_records(methods),
         rows=summary,
-        notes=[*NOTES, *chain.notes],
+        notes=[*NOTES, NO_UNITS_NOTE, *chain.notes],
         fast=options.fast,
         commit=options.commit,
     )
@@ -127,10 +128,10 @@ def _has_controls(line: Line) -> bool:
 
 def _order(line: Line) -> tuple[str, ...]:
     if line.backbone == "rating-factors":
-        return (*ON_FACTORS, *(CONTROLS if _has_controls(line) else ()))
+        return (*ON_FACTORS, NO_UNITS, *(CONTROLS if _has_controls(line) else ()))
     # the peer `bias` is the baseline once more
     peers = (name for name in PEERS["rating"] if name != "bias")
-    return ("baseline", *peers, "paper", "plus")
+    return ("baseline", *peers, "paper", "plus", NO_UNITS)
 
 
 def _printed(data: str, method: str) -> dict[str, Published]:
