@@ -274,6 +274,11 @@ class TrainSettings(Settings):
         "float32", description="Edge attributes between layers; bfloat16 takes half the memory."
     )
 
+    @property
+    def label(self) -> str:
+        """What models are named by: the preset, with `-no-units` behind it for that control."""
+        return self.preset if self.units else f"{self.preset}-no-units"
+
     @field_validator("units", mode="before")
     @classmethod
     def _none_is_an_empty_stack(cls, value: object) -> object:

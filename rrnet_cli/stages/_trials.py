@@ -83,9 +83,10 @@ def train_all(
 
 
 def _train(job: Job, store: Store, reporter: Reporter) -> str | None:
-    from rrnet_cli.stages import fitting  # noqa: F401 - before the clock of the first trial starts
+    from rrnet_cli.stages import fitting
     from rrnet_cli.stages.train import train
 
+    fitting.warm_up()
     try:
         train(job.settings, store=store, graph=job.graph, name=job.name, reporter=reporter)
     except DivergedError as error:

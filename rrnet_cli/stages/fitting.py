@@ -73,6 +73,11 @@ def fit_graph(
     )
 
 
+def warm_up() -> None:
+    """Import all that a training needs: the first of several takes as long as the others then."""
+    engines.choose()
+
+
 def note_plain_engine(engine: str, reporter: Reporter) -> None:
     """Say why DGL computes where the fused engine would be faster."""
     if reason := engines.why_plain(engine):

@@ -151,7 +151,7 @@ def model_key(
     """The key of the model that training gives; its name is `<graph name>-<preset>` by default."""
     return Key(
         kind="model",
-        name=name or f"{graph.ref.name}-{settings.preset}{'' if settings.units else '-no-units'}",
+        name=name or f"{graph.ref.name}-{settings.label}",
         params=settings.recorded(),
         inputs={"graph": graph.ref, "features": features.ref},
         data=None,

@@ -90,8 +90,7 @@ def train_distributed(
         )
     key = Key(
         kind="model",
-        name=name
-        or f"{partition.ref.name}-{settings.preset}{'' if settings.units else '-no-units'}",
+        name=name or f"{partition.ref.name}-{settings.label}",
         params=settings.recorded(),
         inputs={**partition.manifest.inputs, "partition": partition.ref},
         data=None,

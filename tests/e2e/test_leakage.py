@@ -176,10 +176,12 @@ def test_permuted_labels_beside_a_network_and_its_peers(
         ):
             result = invoke("--quiet", "--artifacts", store, *stage)
             assert result.code == 0, result.err
-        return [
-            *(next(store.glob(f"model/graph-{n}/*/scores.parquet")).read_bytes() for n in peers),
-            str(predictions(store, "graph-plus", ["id", "rrnet"])).encode(),
-        ]
+        files = [f"model/graph-{peer}/*/scores.parquet" for peer in peers]
+        files += ["model/graph-plus/*/model.safetensors", "features/net/*/*.safetensors"]
+        found = [b"".join(f.read_bytes() for f in sorted(store.glob(name))) for name in files]
+        found.append(repr(predictions(store, "graph-plus", ["id", "rrnet_probability"])).encode())
+        assert all(found)
+        return found
 
     before = scores(tmp_path / "before")
     pictures.permute(part)

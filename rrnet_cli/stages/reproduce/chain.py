@@ -122,8 +122,7 @@ class Chain:
     ) -> Artifact | None:  # fmt: skip
         """RR-Net on a graph; `suffix` names what a sweep changed in graph or training."""
         settings = case.train(preset, run, self.options, **changes)
-        name = f"{case.run_name(run, self.options)}{suffix}-{preset}"
-        name += "" if settings.units else "-no-units"
+        name = f"{case.run_name(run, self.options)}{suffix}-{settings.label}"
         return self._step(
             "train",
             name,

@@ -27,9 +27,10 @@ from rrnet_cli.store.artifact import Artifact
 
 NO_UNITS_NOTE = (
     "Plus, no units: the same training on the same graph without GCN units (`rrnet train --units "
-    "none`). What `plus` has beyond it is what they add; both read known targets and votes."
+    "none`). What `plus` has beyond it is what they add, the reading of other edges' known targets "
+    "among it; votes, of classes, are an input of both."
 )
-"""On the control that every table with peers has."""
+"""On the control that stands beside `plus` in every table."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def run(chain: Chain, case: Case, task: Task, *, all_peers: bool = False) -> Res
             for number, graph in zip(case.runs, graphs, strict=True)
         ]
         judged[preset] = chain.judge(case, preset, models)
-    if chain.options.peers and "plus" in judged:
+    if "plus" in judged:
         judged[NO_UNITS] = _without_units(chain, case)
     best = None
     if chain.options.peers and case.peers:

@@ -24,9 +24,10 @@ NAMES = {
     "plus": "RR-Net, plus on the biases",
     "factors": "factors of SVD++ (a stronger baseline)",
     "plus on factors": "RR-Net, plus on the factors",
-    NO_UNITS: "RR-Net, the same without units",
-    "plus with links": "RR-Net, the same with trust links",
-    "plus with shuffled links": "RR-Net, the same with shuffled trust links",
+    NO_UNITS: "RR-Net, plus on the biases without units",
+    "plus on factors, no units": "RR-Net, plus on the factors without units",
+    "plus with links": "RR-Net, plus on the factors with trust links",
+    "plus with shuffled links": "RR-Net, plus on the factors with shuffled trust links",
     "mf": "matrix factorisation",
     "svd": "SVD",
     "soreg": "SoReg",
@@ -38,7 +39,11 @@ NAMES = {
 }
 """How methods are written; the last six are the paper's own peers."""
 
-ON_FACTORS = {"baseline": "factors", "plus": "plus on factors"}
+ON_FACTORS = {
+    "baseline": "factors",
+    "plus": "plus on factors",
+    NO_UNITS: "plus on factors, no units",
+}
 """What the rows of the stronger baseline are called among all methods."""
 
 NOTES = (
@@ -50,8 +55,8 @@ NOTES = (
     "The best peer is the best on select, never on test; peers are tuned on select. They read no "
     "prior, so those of a data set's splits stand for the factors too.",
     "Under `paper` means are of all inter-edges, under `plus` of pairs of known rating alone.",
-    "`plus` reads no trust links: its stack has no intra unit. The two controls have one; shuffled "
-    "links are those between permuted users. They are run on FilmTrust.",
+    "`plus` reads no trust links: its stack has no intra unit. The two controls with links "
+    "have one; shuffled links are those between permuted users. They are run on FilmTrust.",
 )
 
 
@@ -128,7 +133,7 @@ def _has_controls(line: Line) -> bool:
 
 def _order(line: Line) -> tuple[str, ...]:
     if line.backbone == "rating-factors":
-        return (*ON_FACTORS, NO_UNITS, *(CONTROLS if _has_controls(line) else ()))
+        return (*ON_FACTORS, *(CONTROLS if _has_controls(line) else ()))
     # the peer `bias` is the baseline once more
     peers = (name for name in PEERS["rating"] if name != "bias")
     return ("baseline", *peers, "paper", "plus", NO_UNITS)

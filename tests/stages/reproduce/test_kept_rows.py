@@ -42,7 +42,7 @@ def test_a_kept_row_of_ratings_gives_its_methods_too(page) -> None:
     assert row[:3] == ("FilmTrust", "rating-factors", "RMSE") and "0.7000 ± 0.0100" in row
     found = {row[1]: row[-1] for row in methods.rows if row[2] == "RMSE" and row[0] == "FilmTrust"}
     assert found["factors of SVD++ (a stronger baseline)"] == "old"
-    assert found["RR-Net, the same with trust links"] == "old"
+    assert found["RR-Net, plus on the factors with trust links"] == "old"
     assert found["RR-Net, plus on the biases"] == "—"
     assert "`evaluation/x@1`" in made.markdown()
 
