@@ -191,9 +191,16 @@ def _broken_pipe() -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run `rrnet` and leave with its exit code."""
+    """Run `rrnet` and leave with its exit code.
+
+    An error leaves without taking the interpreter down: raised in a backward pass, as an interrupt
+    may be, it leaves torch's queue of that pass full. Its tensors over numpy's memory would be
+    freed after the interpreter's end, for which they wait for its lock, forever (torch 2.2.1).
+    """
     words = sys.argv[1:] if argv is None else argv
     if launch.is_member():
         launch.enter()
         launch.leave(run(words))
-    sys.exit(run(words))
+    if code := run(words):
+        launch.leave(code)
+    sys.exit()

@@ -63,7 +63,7 @@ def enter() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """Called by a member last; see `rrnet_cli.training.processes.join` for why."""
+    """Flush and end at once; `rrnet_cli.training.processes.join` and `app.main` say why."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

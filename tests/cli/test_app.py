@@ -256,6 +256,39 @@ def test_sigterm_unwinds_like_an_interrupt(invoke: Invoke) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+INTERRUPTED_BACKWARD = """
+import numpy as np, torch
+from rrnet_cli.cli import app
+
+class Interrupted(torch.autograd.Function):
+    forward = staticmethod(lambda ctx, values: values.clone())
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise KeyboardInterrupt
+
+def train(argv, session):
+    values = torch.ones(3, requires_grad=True)
+    picked = (values * 2).index_select(0, torch.from_numpy(np.arange(3)))
+    (picked.sum() + Interrupted.apply(values).sum()).backward()
+
+app._invoke = train
+app.main([])
+"""
+
+
+def test_an_interrupt_in_a_backward_pass_ends_the_process(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_BACKWARD],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 130 and done.stderr.startswith("error: interrupted\n")
+
+
 def test_outside_the_main_thread_signals_are_left_alone() -> None:
     codes: list[int] = []
     thread = threading.Thread(target=lambda: codes.append(app_module.run(["--version"])))
