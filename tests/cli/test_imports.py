@@ -10,35 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.imported import SLOW, imported
 
-SLOW = ("torch", "dgl", "librosa", "gensim", "sklearn", "matplotlib", "pandas", "numba", "faiss")
 LIGHT = (*SLOW, "numpy", "pyarrow", "yaml", "scipy", "safetensors")
-
-SCRIPT = """
-import os, sys
-from rrnet_cli.cli.app import run
-code = run(sys.argv[2:])
-found = [name for name in sys.argv[1].split(",") if name in sys.modules]
-os.write(2, ("IMPORTED " + ",".join(found)).encode())
-sys.exit(code)
-"""
-
-
-def imported(
-    args: list[str], watched: tuple[str, ...], cwd: Path, **env: str
-) -> tuple[int, list[str], str]:
-    """Exit code, which of `watched` one command imported, and its stdout."""
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, ",".join(watched), *args],
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    names = done.stderr.rpartition("IMPORTED ")[2]
-    assert "IMPORTED " in done.stderr, done.stderr
-    return done.returncode, [name for name in names.split(",") if name], done.stdout
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"]])

@@ -16,8 +16,8 @@ import pytest
 from rrnet_cli.cli.hosts import _free_ports
 from rrnet_cli.training.checkpoints import load
 from rrnet_cli.training.served import SHARED_MEMORY
-from tests.cli.test_imports import SLOW, imported
 from tests.conftest import COMMAND, PATIENCE, ROOT, Result
+from tests.imported import SLOW, imported
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # as in a process of its own
 

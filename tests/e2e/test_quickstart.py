@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_imports import SLOW, imported
 from tests.conftest import ROOT, Result, run_command
+from tests.imported import SLOW, imported
 
 STAGES = (
     ("extract", "digits", "--limit", "8"),

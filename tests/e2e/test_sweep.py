@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.test_imports import SLOW, imported
 from tests.conftest import Result, begun, run_command
+from tests.imported import SLOW, imported
 
 SWEEP = ("sweep", "--grid", "epochs=3,100", "--grid", "seed=0,1", "--jobs", "2")
 
