@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rrnet_cli.features.factors import RatingFactors
+from rrnet_cli.features.factors import Damping, RatingFactors
 from rrnet_cli.features.rating_bias import RatingBias, RatingTable, choose_bias, fit_bias
 from rrnet_cli.features.rating_data import RatingData
-from rrnet_cli.features.rating_factors import Damping, choose_rating_factors, fit_rating_factors
+from rrnet_cli.features.rating_factors import choose_rating_factors, fit_rating_factors
 from rrnet_cli.progress import Reporter
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RatingData:
-    """A recommendation, without any rating of a test pair.
+    """A recommendation, without any rating of a test pair; equal to itself alone.
 
     Attributes:
         num_users, num_items: Numbers are below these.

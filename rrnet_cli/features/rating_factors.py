@@ -8,14 +8,13 @@ what is masked.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rrnet_cli.errors import InputError
-from rrnet_cli.features.factors import Factors, RatingFactors, fit_factors, neighbour_sum
+from rrnet_cli.features.factors import Damping, Factors, RatingFactors, fit_factors, neighbour_sum
 from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.features.sparse_products import weighted_squares
 from rrnet_cli.progress import Reporter
@@ -23,15 +22,6 @@ from rrnet_cli.progress import Reporter
 DIM = 10
 GRID = (0.8, 1.2, 1.5, 2.0, 3.0)
 """Dampings of the factors tried where none is given."""
-
-
-@dataclass(frozen=True)
-class Damping:
-    """Of the biases of users and of items, and of the factors."""
-
-    users: float
-    items: float
-    factors: float
 
 
 class ImplicitFactors(Factors):
@@ -43,8 +33,8 @@ class ImplicitFactors(Factors):
     user who rated its item. Damped like the other factors, once a rating of the item, it overfits.
     """
 
-    def __init__(self, data: RatingData, dim: int, reg: float) -> None:
-        super().__init__(data, dim, reg)
+    def __init__(self, data: RatingData, dim: int, damping: Damping) -> None:
+        super().__init__(data, dim, damping)
         num_users, num_items = data.num_users, data.num_items
         self.left, self.right = self.table(num_users), self.table(num_items)
         # from zero: a sum of many random vectors would be noise that takes long to unlearn
@@ -68,23 +58,6 @@ class ImplicitFactors(Factors):
         return own + self.reg * weighted_squares(self.implicit, weight)
 
 
-class FactorsOnBiases(ImplicitFactors):
-    """SVD++ whose biases are damped like those of the bias model.
-
-    With enough damping of the factors it is that model. Damped together with the factors, biases
-    are too free or too tight: on Ciao that is worse than no factors at all.
-    """
-
-    def __init__(self, data: RatingData, damping: Damping) -> None:
-        super().__init__(data, DIM, damping.factors)
-        self.damping = damping
-
-    def bias_penalty(self) -> Tensor:
-        """As `features.rating_bias`; scalar."""
-        of_users = self.damping.users * self.user_bias.square().sum()
-        return of_users + self.damping.items * self.item_bias.square().sum()
-
-
 def fit_rating_factors(
     data: RatingData, damping: Damping, steps: int | None, seed: int
 ) -> RatingFactors:
@@ -103,7 +76,7 @@ def fit_rating_factors(
         raise InputError("there are no ratings to fit on")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return fit_factors(FactorsOnBiases(data, damping), data, steps)
+        return fit_factors(ImplicitFactors(data, DIM, damping), data, steps)
 
 
 def choose_rating_factors(

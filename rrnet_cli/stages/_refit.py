@@ -1,4 +1,4 @@
-"""The baseline of some features, to be fitted anew on what one draw of a training shows."""
+"""The baseline of some features, fitted anew on a part of what it was fitted on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from rrnet_cli.datasets.base import FIT, HOLD
+from rrnet_cli.datasets.base import FIT, HOLD, ROLE_NAMES
+from rrnet_cli.datasets.parts import fit_parts
+from rrnet_cli.features.cross_fit import out_of_fold
 from rrnet_cli.features.linear import fit_linear
 from rrnet_cli.features.rating_baseline import refit as fit_again
 from rrnet_cli.features.rating_data import RatingData
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 LINEAR = ("logmel", "pixels")
 """Backbones whose features are made without labels, and whose fit takes a second."""
+
+PARTS = 5
+"""Baselines that give peers the prior of FIT, each of the part that it did not see."""
 
 _FACTS = TypeAdapter(dict[str, float])
 
@@ -45,6 +50,33 @@ def refit_of(
     if features.manifest.summary["backbone"] in LINEAR:
         return _of_classes(graph, features)
     return None
+
+
+def unseen_prior(features: Artifact) -> NDArray[np.float32]:
+    """Logits of a classification; of a linear baseline, those of FIT as of an instance not seen.
+
+    As given where they are so already (cross-fitting), where the baseline is a network, or where
+    there is too little to deal: fewer than `PARTS` instances, or than two classes of two.
+
+    Returns:
+        (num_instances, num_classes) float32.
+    """
+    logits = features.arrays("prior.safetensors")["logits"]
+    summary = features.manifest.summary
+    if summary["backbone"] not in LINEAR or summary["prior"] == "out-of-fold":
+        return logits
+    table = features.table("instances.parquet", ("label", "role"))
+    label, role = (table[name].to_numpy() for name in ("label", "role"))
+    roles = np.array([ROLE_NAMES.index(name) for name in role], np.int8)
+    labels = np.where(roles == FIT, label, -1).astype(np.int64)
+    if (roles == FIT).sum() < PARTS or (np.bincount(labels[roles == FIT]) >= 2).sum() < 2:
+        return logits
+    matrix = features.arrays("features.safetensors")[str(summary["left"])]
+
+    def refit(part: int, shown: NDArray[np.int8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        return fit_linear(matrix, labels, shown, logits.shape[1]).logits[rows]
+
+    return out_of_fold(logits, roles, fit_parts(roles, PARTS, 0, labels=labels), refit)
 
 
 def _of_classes(graph: dgl.DGLGraph, features: Artifact) -> Refit:

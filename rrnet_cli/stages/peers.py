@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from rrnet_cli.graphs.candidates import log_softmax
 from rrnet_cli.graphs.edges import EdgeTable, EdgeType, edge_key
 from rrnet_cli.progress import Reporter
 from rrnet_cli.stages._baseline import VIEWS
+from rrnet_cli.stages._refit import unseen_prior
 from rrnet_cli.stages._second import left_features
 from rrnet_cli.store.artifact import Key
 
@@ -79,6 +81,13 @@ def run_peers(
             return rating_data(source, features)
         return class_data(source, features, left_features(features, source, store))
 
+    @cache
+    def with_unseen_prior() -> ClassData | RatingData:
+        seen = data()
+        if isinstance(seen, RatingData):
+            return seen
+        return replace(seen, log_prior=log_softmax(unseen_prior(features)))
+
     outcomes = []
     for peer in chosen:
         key = Key(
@@ -87,6 +96,7 @@ def run_peers(
             params={
                 "preset": peer.name,
                 "grid": {name: list(values) for name, values in peer.grid.items()},
+                "revision": peer.revision,
                 "seed": seed,
             },
             inputs={"graph": source.ref, "features": features.ref},
@@ -94,7 +104,8 @@ def run_peers(
         )
 
         def build(draft: Draft, peer: Peer = peer) -> None:
-            _write(draft, peer, data(), source, features, seed, reporter)
+            given = with_unseen_prior() if peer.fitted_prior else data()
+            _write(draft, peer, given, source, features, seed, reporter)
 
         outcomes.append(store.materialise(key, build, force=force))
     return outcomes
@@ -128,7 +139,7 @@ def class_data(graph: Artifact, features: Artifact, values: NDArray[np.float32])
         features: Prior, labels and roles.
         values: (num_left, dim) what is known of each instance.
     """
-    left = str(features.manifest.summary["left"])
+    left, right = (str(features.manifest.summary[side]) for side in ("left", "right"))
     raw = values.astype(np.float64)
     spread = raw.std(axis=0)
     matrix = (raw - raw.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
@@ -136,15 +147,20 @@ def class_data(graph: Artifact, features: Artifact, values: NDArray[np.float32])
     label, role = (table[name].to_numpy() for name in ("label", "role"))
     select = np.flatnonzero(role == "select")
     intra = _edges(graph, (left, "intra", left))
+    inter = _edges(graph, (left, "inter", right))
+    log_prior = log_softmax(features.arrays("prior.safetensors")["logits"])
+    candidates = np.zeros(log_prior.shape, bool)
+    candidates[inter.src, inter.dst] = True
     return ClassData(
         features=matrix.astype(np.float32),
-        log_prior=log_softmax(features.arrays("prior.safetensors")["logits"]),
+        log_prior=log_prior,
         labels=np.where(np.isin(role, ("fit", "hold")), label, -1).astype(np.int64),
         held=role == "hold",
         select=select,
         select_labels=label[select].astype(np.int64),
         edges=np.stack([intra.src, intra.dst]),
         weight=intra["weight"],
+        candidates=candidates,
         log_views=log_softmax(features.arrays(VIEWS)["logits"])
         if VIEWS in features.manifest.files
         else None,

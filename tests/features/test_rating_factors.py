@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from rrnet_cli.errors import InputError
+from rrnet_cli.features.factors import Damping
 from rrnet_cli.features.rating_baseline import choose, refit
 from rrnet_cli.features.rating_bias import RatingTable, fit_bias
 from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.features.rating_factors import (
-    Damping,
     ImplicitFactors,
     choose_rating_factors,
     fit_rating_factors,
@@ -40,7 +40,7 @@ def ratings(seed: int = 0, users: int = 40, items: int = 30) -> RatingData:
 def test_svdpp_is_its_formula() -> None:
     data = ratings(users=6, items=5)
     torch.manual_seed(0)
-    model = ImplicitFactors(data, dim=3, reg=0.7)
+    model = ImplicitFactors(data, 3, Damping(2.0, 3.0, 0.7))
     torch.nn.init.normal_(model.implicit)
     left, right = model.sides()
     expected = torch.zeros(6, 3)
@@ -53,7 +53,7 @@ def test_svdpp_is_its_formula() -> None:
 
 def test_every_implicit_factor_is_damped_once_a_rating_of_who_rated_its_item() -> None:
     data = ratings(users=6, items=5)
-    model = ImplicitFactors(data, dim=3, reg=0.7)
+    model = ImplicitFactors(data, 3, Damping(2.0, 3.0, 0.7))
     without = float(model.penalty())
     torch.nn.init.normal_(model.implicit)
     damped = 0.0

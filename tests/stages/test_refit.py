@@ -12,19 +12,27 @@ from rrnet_cli.datasets.base import FIT, HOLD
 from rrnet_cli.features.linear import fit_linear
 from rrnet_cli.features.rating_bias import RatingTable, fit_bias
 from rrnet_cli.graphs.candidates import log_softmax
-from rrnet_cli.stages._refit import refit_of
+from rrnet_cli.stages._refit import refit_of, unseen_prior
 
 
-def classes(labels: np.ndarray, matrix: np.ndarray, backbone: str = "logmel") -> SimpleNamespace:
+def classes(
+    labels: np.ndarray,
+    matrix: np.ndarray,
+    backbone: str = "logmel",
+    fitted: int = 20,
+    prior: str = "in-sample",
+    logits: np.ndarray | None = None,
+) -> SimpleNamespace:
     """What is read of the features artifact of a classification into three labels."""
-    roles = np.where(np.arange(len(labels)) < 20, "fit", "test")
+    roles = np.where(np.arange(len(labels)) < fitted, "fit", "test")
+    arrays = {"features.safetensors": {"audio": matrix}, "prior.safetensors": {"logits": logits}}
     tables = {
         "instances.parquet": {"label": labels, "role": roles},
         "labels.parquet": {"name": list("abc")},
     }
     return SimpleNamespace(
-        manifest=SimpleNamespace(summary={"backbone": backbone, "left": "audio"}),
-        arrays=lambda _: {"audio": matrix},
+        manifest=SimpleNamespace(summary={"backbone": backbone, "left": "audio", "prior": prior}),
+        arrays=arrays.__getitem__,
         table=lambda name, columns=None: pa.table(tables[name]),
     )
 
@@ -50,6 +58,39 @@ def test_a_linear_baseline_is_fitted_on_the_shown_instances(problem) -> None:
     assert refit is not None
     logits = fit_linear(matrix, labels, np.where(np.arange(30) < 20, FIT, HOLD), 3).logits
     np.testing.assert_allclose(refit(known), log_softmax(logits)[left, right], rtol=1e-6)
+
+
+def test_the_prior_of_fitted_instances_is_of_baselines_that_did_not_see_them() -> None:
+    """Learning each part's own labels makes the in-sample prior right, and not this one."""
+    rng = np.random.default_rng(0)
+    labels, matrix = np.arange(60) % 3, rng.normal(size=(60, 80)).astype(np.float32)
+    roles = np.where(np.arange(60) < 50, FIT, HOLD).astype(np.int8)
+    logits = fit_linear(matrix, labels, roles, 3).logits
+    features = classes(labels, matrix, fitted=50, logits=logits)
+    unseen = unseen_prior(features)
+    assert (logits[:50].argmax(1) == labels[:50]).all()
+    assert (unseen[:50].argmax(1) == labels[:50]).mean() < 0.6, "noise tells nothing"
+    np.testing.assert_array_equal(unseen[50:], logits[50:])
+    other = np.where(np.arange(60) < 50, labels, (labels + 1) % 3)
+    again = unseen_prior(classes(other, matrix, fitted=50, logits=logits))
+    np.testing.assert_array_equal(again, unseen)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"backbone": "resnet18"},
+        {"prior": "out-of-fold"},
+        {"fitted": 4},
+        {"labels": np.array([0, 0, 0, 0, 1] + 55 * [2]), "fitted": 5},
+    ],
+    ids=["a network", "out of fold already", "too few", "a class of one"],
+)
+def test_else_the_prior_stays_as_it_is(features: dict) -> None:
+    logits = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    matrix = np.random.default_rng(1).normal(size=(60, 5)).astype(np.float32)
+    given = {"labels": np.arange(60) % 3, "matrix": matrix, "logits": logits} | features
+    assert unseen_prior(classes(**given)) is logits
 
 
 def test_no_label_that_is_not_shown_is_read(problem) -> None:

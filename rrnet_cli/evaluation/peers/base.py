@@ -32,6 +32,7 @@ class ClassData:
         select_labels: (num_select,) int64.
         edges: (2, E) int64 intra-edges, row 0 source, row 1 destination.
         weight: (E,) float32 similarity.
+        candidates: (N, C) bool, the inter-edges: an answer counts among these alone.
         log_views: (N, C) float32, as `log_prior`, of the baseline's answers averaged over views of
             a picture; None where there is one view.
     """
@@ -44,7 +45,13 @@ class ClassData:
     select_labels: IntArray
     edges: IntArray
     weight: NDArray[np.float32]
+    candidates: NDArray[np.bool_]
     log_views: NDArray[np.float32] | None = None
+
+    @property
+    def log_answer(self) -> NDArray[np.float32]:
+        """The baseline's last word, (N, C): over all views where there are several."""
+        return self.log_prior if self.log_views is None else self.log_views
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,10 @@ class Peer:
             float64 probabilities of all instances, rows summing to 1; for ratings a `Predict`.
         social: Whether it reads `links` and is nothing without them.
         several_views: Whether it reads `log_views` and is nothing without them.
+        fitted_prior: Whether it learns from the prior of FIT, so that one from baselines which did
+            not see the instance is worth its cost.
         library: Module of the extra `peers` that it needs; None for what is always there.
+        revision: Raised with every change of what it computes: what is stored is then made anew.
     """
 
     name: str
@@ -70,4 +80,6 @@ class Peer:
     fit: Callable[[Any, Mapping[str, float], int, Reporter], Any]
     social: bool = False
     several_views: bool = False
+    fitted_prior: bool = False
     library: str | None = None
+    revision: int = 1

@@ -26,18 +26,6 @@ def fitted_rows(data: ClassData, *, held_alone: bool = False) -> IntArray:
     return rows
 
 
-def require_select(data: ClassData) -> None:
-    """Check that there is something to choose on.
-
-    Raises:
-        InputError: No SELECT instance.
-    """
-    if not len(data.select):
-        raise InputError(
-            "there are no select instances to choose on", "Extract with a --val-fraction."
-        )
-
-
 def one_hot(data: ClassData) -> FloatArray:
     """Known labels as (N, C) float64; a row of zeros where the label is not known."""
     rows = np.flatnonzero(data.labels >= 0)

@@ -36,9 +36,11 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
     and not the paper's: there fixed diffusion (FDiff-scale) averages over neighbours, `D^-1 A`, and
     has no alpha.
 
-    The method spreads the errors that the base prediction makes on FIT. Where the prior of fitted
-    instances is in-sample it is nearly without error there, so there is nothing to correct: give it
-    a prior that is out-of-fold on FIT (cross-fitting), or read the result as "smooth" alone.
+    The method spreads the errors that the base prediction makes on FIT: the baseline's answer over
+    all views of a picture, as RR-Net `plus` starts from it. Where that of fitted instances is
+    in-sample it is nearly without error there, so there is nothing to correct: the result is then
+    little more than "smooth". Of linear baselines it is out-of-fold (`stages._refit`), of others
+    after `extract --cross-fit`.
 
     Raises:
         InputError: FIT is of fewer than two classes.
@@ -46,7 +48,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
     rows = fitted_rows(data)
     matrix = normalised_adjacency(data)
     known = one_hot(data)
-    prior = softmax(data.log_prior)
+    prior = softmax(data.log_answer)
     corrected = correct(
         prior, known, rows, matrix, params["correct_alpha"], autoscale=bool(params["autoscale"])
     )
@@ -135,4 +137,6 @@ PEER = Peer(
         "autoscale": (0.0, 1.0),
     },
     fit=fit,
+    fitted_prior=True,
+    revision=2,
 )

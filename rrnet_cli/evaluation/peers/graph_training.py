@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rrnet_cli.evaluation.peers.base import ClassData
-from rrnet_cli.evaluation.peers.class_rows import FloatArray, fitted_rows, require_select
+from rrnet_cli.evaluation.peers.class_rows import FloatArray, fitted_rows
 from rrnet_cli.progress import Reporter
 
 HIDDEN = 64
@@ -55,9 +55,8 @@ def train(
         epochs: At most so many.
 
     Raises:
-        InputError: FIT is of fewer than two classes, or there is no SELECT instance.
+        InputError: FIT is of fewer than two classes.
     """
-    require_select(data)
     rows, select = torch.from_numpy(fitted_rows(data)), torch.from_numpy(data.select)
     targets = torch.from_numpy(data.labels)[rows]
     select_targets = torch.from_numpy(data.select_labels)

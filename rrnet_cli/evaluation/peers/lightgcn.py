@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from rrnet_cli.evaluation.peers.base import Peer, Predict
+from rrnet_cli.evaluation.peers.damping import damping_of
 from rrnet_cli.evaluation.peers.mf import BiasedFactors
-from rrnet_cli.features.factors import fit_factors, neighbour_sum
+from rrnet_cli.features.factors import Damping, fit_factors, neighbour_sum
 from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import Reporter
 
@@ -24,8 +25,8 @@ class LightGCN(BiasedFactors):
     The first is eq. (3), the means are eq. (4) with its weights 1 / (K + 1).
     """
 
-    def __init__(self, data: RatingData, dim: int, reg: float, layers: int) -> None:
-        super().__init__(data, dim, reg)
+    def __init__(self, data: RatingData, dim: int, damping: Damping, layers: int) -> None:
+        super().__init__(data, dim, damping)
         self.layers = layers
         weight = (self.user_count[self.user] * self.item_count[self.item]).rsqrt()
         shape = (data.num_users, data.num_items)
@@ -46,7 +47,9 @@ class LightGCN(BiasedFactors):
 def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Reporter) -> Predict:
     """Fit at one setting."""
     torch.manual_seed(seed)
-    model = LightGCN(data, int(params["dim"]), params["reg"], int(params["layers"]))
+    model = LightGCN(
+        data, int(params["dim"]), damping_of(data, params["reg"]), int(params["layers"])
+    )
     return fit_factors(model, data).predict
 
 
@@ -54,6 +57,6 @@ PEER = Peer(
     name="lightgcn",
     task="rating",
     reference="He, Deng, Wang, Li, Zhang & Wang 2020, eqs. (3)-(5); biases, squared loss for (15)",
-    grid={"dim": (16.0,), "reg": (0.3, 1.0, 3.0), "layers": (1.0, 2.0)},
+    grid={"dim": (16.0,), "reg": (0.1, 0.3, 1.0, 3.0), "layers": (1.0, 2.0, 3.0)},
     fit=fit,
 )

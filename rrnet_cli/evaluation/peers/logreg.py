@@ -45,10 +45,10 @@ def fit_features_and_prior(
 
     Stacked generalisation (Wolpert 1992, which has procedures and no one equation) is this on
     answers out of fold.
-    The log-prior of a fitted instance is in-sample and overconfident unless the baseline was
-    cross-fitted: the regression then trusts it more than it deserves on other instances, and can do
-    no better than the choice of C on SELECT lets it. Where there are held instances, it is fitted
-    on them alone, as RR-Net is.
+    The log-prior of a fitted instance is in-sample and overconfident unless the baseline is linear
+    (`stages._refit`) or was cross-fitted: the regression then trusts it more than it deserves on
+    other instances, and can do no better than the choice of C on SELECT lets it. Where there are
+    held instances, it is fitted on them alone, as RR-Net is.
 
     Raises:
         InputError: FIT is of fewer than two classes.
@@ -99,4 +99,6 @@ PEER_PRIOR = Peer(
     reference="the same on features and the baseline's log-probabilities (stacking, Wolpert 1992)",
     grid=GRID,
     fit=fit_features_and_prior,
+    fitted_prior=True,
+    revision=2,
 )

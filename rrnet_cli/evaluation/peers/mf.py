@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from rrnet_cli.evaluation.peers.base import Peer, Predict
-from rrnet_cli.features.factors import Factors, fit_factors
+from rrnet_cli.evaluation.peers.damping import damping_of
+from rrnet_cli.features.factors import Damping, Factors, fit_factors
 from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import Reporter
 
@@ -20,8 +21,8 @@ class BiasedFactors(Factors):
     their number (`features.factors`).
     """
 
-    def __init__(self, data: RatingData, dim: int, reg: float) -> None:
-        super().__init__(data, dim, reg)
+    def __init__(self, data: RatingData, dim: int, damping: Damping) -> None:
+        super().__init__(data, dim, damping)
         self.left, self.right = self.table(data.num_users), self.table(data.num_items)
 
     def sides(self) -> tuple[Tensor, Tensor]:
@@ -36,13 +37,15 @@ class BiasedFactors(Factors):
 def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Reporter) -> Predict:
     """Fit at one setting."""
     torch.manual_seed(seed)
-    return fit_factors(BiasedFactors(data, int(params["dim"]), params["reg"]), data).predict
+    return fit_factors(
+        BiasedFactors(data, int(params["dim"]), damping_of(data, params["reg"])), data
+    ).predict
 
 
 PEER = Peer(
     name="mf",
     task="rating",
     reference="Koren, Bell & Volinsky 2009, eqs. (4), (5): mu + b_u + b_i + p_u · q_i",
-    grid={"dim": (10.0,), "reg": (0.5, 1.0, 2.0, 4.0)},
+    grid={"dim": (10.0,), "reg": (0.5, 1.0, 2.0, 4.0, 8.0)},
     fit=fit,
 )

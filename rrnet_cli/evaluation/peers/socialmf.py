@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from rrnet_cli.evaluation.peers.base import Peer, Predict
+from rrnet_cli.evaluation.peers.damping import damping_of
 from rrnet_cli.evaluation.peers.mf import BiasedFactors
-from rrnet_cli.features.factors import fit_factors, neighbour_sum
+from rrnet_cli.features.factors import Damping, fit_factors, neighbour_sum
 from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import Reporter
 
@@ -25,8 +26,8 @@ class SocialMF(BiasedFactors):
     links are read in both directions.
     """
 
-    def __init__(self, data: RatingData, dim: int, reg: float, social: float) -> None:
-        super().__init__(data, dim, reg)
+    def __init__(self, data: RatingData, dim: int, damping: Damping, social: float) -> None:
+        super().__init__(data, dim, damping)
         self.social = social
         trusted = torch.bincount(self.links[0], minlength=data.num_users).float()
         self.trusting = trusted > 0
@@ -48,7 +49,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
     """Fit at one setting."""
     torch.manual_seed(seed)
     return fit_factors(
-        SocialMF(data, int(params["dim"]), params["reg"], params["social"]), data
+        SocialMF(data, int(params["dim"]), damping_of(data, params["reg"]), params["social"]), data
     ).predict
 
 
@@ -56,7 +57,7 @@ PEER = Peer(
     name="socialmf",
     task="rating",
     reference="Jamali & Ester 2010, the objective; biases, no logistic function, links both ways",
-    grid={"dim": (10.0,), "reg": (1.0, 2.0, 4.0), "social": (0.3, 3.0)},
+    grid={"dim": (10.0,), "reg": (1.0, 2.0, 4.0, 8.0), "social": (0.3, 3.0)},
     fit=fit,
     social=True,
 )

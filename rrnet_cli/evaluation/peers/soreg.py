@@ -10,8 +10,9 @@ from scipy import sparse
 from torch import Tensor
 
 from rrnet_cli.evaluation.peers.base import Peer, Predict
+from rrnet_cli.evaluation.peers.damping import damping_of
 from rrnet_cli.evaluation.peers.mf import BiasedFactors
-from rrnet_cli.features.factors import fit_factors
+from rrnet_cli.features.factors import Damping, fit_factors
 from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import Reporter
 
@@ -24,8 +25,8 @@ class SoReg(BiasedFactors):
     The paper has no biases. Links are read in both directions, so its F+ and F- are one F.
     """
 
-    def __init__(self, data: RatingData, dim: int, reg: float, social: float) -> None:
-        super().__init__(data, dim, reg)
+    def __init__(self, data: RatingData, dim: int, damping: Damping, social: float) -> None:
+        super().__init__(data, dim, damping)
         self.social = social
         self.similarity = torch.from_numpy(link_similarity(data)).float()
 
@@ -72,7 +73,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
     """Fit at one setting."""
     torch.manual_seed(seed)
     return fit_factors(
-        SoReg(data, int(params["dim"]), params["reg"], params["social"]), data
+        SoReg(data, int(params["dim"]), damping_of(data, params["reg"]), params["social"]), data
     ).predict
 
 
@@ -80,7 +81,7 @@ PEER = Peer(
     name="soreg",
     task="rating",
     reference="Ma, Zhou, Liu, Lyu & King 2011, Sec. 5.2, Model 2; with biases",
-    grid={"dim": (10.0,), "reg": (1.0, 2.0, 4.0), "social": (0.03, 0.3)},
+    grid={"dim": (10.0,), "reg": (1.0, 2.0, 4.0, 8.0), "social": (0.03, 0.3)},
     fit=fit,
     social=True,
 )

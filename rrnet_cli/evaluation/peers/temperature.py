@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rrnet_cli.evaluation.peers.base import ClassData, Peer
-from rrnet_cli.evaluation.peers.class_rows import FloatArray, require_select
+from rrnet_cli.evaluation.peers.class_rows import FloatArray
 from rrnet_cli.evaluation.scores import softmax
 from rrnet_cli.progress import Reporter
 
@@ -40,12 +40,7 @@ def _log_sum_exp(logits: FloatArray) -> FloatArray:
 
 
 def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Reporter) -> FloatArray:
-    """`softmax(log_prior / T)`, eq. (9): better probabilities, the same first place.
-
-    Raises:
-        InputError: No SELECT instance.
-    """
-    require_select(data)
+    """`softmax(log_prior / T)`, eq. (9): better probabilities, the same first place."""
     temperature = best_temperature(data)
     reporter.note(f"temperature: {temperature:.3g}")
     return softmax(data.log_prior.astype(np.float64) / temperature)

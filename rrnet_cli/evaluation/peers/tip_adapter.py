@@ -27,16 +27,16 @@ def _cache_logits(data: ClassData, beta: float) -> FloatArray:
 
 
 def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Reporter) -> FloatArray:
-    """`softmax(log_prior + alpha * exp(-beta (1 - cos)) @ onehot(labels))`, eq. (4).
+    """`softmax(log_answer + alpha * exp(-beta (1 - cos)) @ onehot(labels))`, eq. (4).
 
-    The logits of CLIP in the paper are the baseline's log-prior here. The paper's cache holds 16
-    instances a class, ours all of FIT, hence far smaller alphas in the grid. A fitted instance
-    leaves itself out of the cache.
+    The logits of CLIP in the paper are the baseline's log-probabilities here, over all views. The
+    paper's cache holds 16 instances a class, ours all of FIT, hence far smaller alphas in the grid.
+    A fitted instance leaves itself out of the cache.
 
     Raises:
         InputError: FIT is of fewer than two classes, or a feature is NaN or Inf.
     """
-    return softmax(data.log_prior + params["alpha"] * _cache_logits(data, params["beta"]))
+    return softmax(data.log_answer + params["alpha"] * _cache_logits(data, params["beta"]))
 
 
 PEER = Peer(
@@ -49,4 +49,5 @@ PEER = Peer(
         "alpha": (0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
     },
     fit=fit,
+    revision=2,
 )

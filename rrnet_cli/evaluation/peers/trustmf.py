@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from rrnet_cli.evaluation.peers.base import Peer, Predict
-from rrnet_cli.features.factors import Factors, fit_factors
+from rrnet_cli.evaluation.peers.damping import damping_of
+from rrnet_cli.features.factors import Damping, Factors, fit_factors
 from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.features.sparse_products import pair_products
 from rrnet_cli.progress import Reporter
@@ -23,8 +24,8 @@ class TrustMF(Factors):
     and trust has a direction, here links are read in both.
     """
 
-    def __init__(self, data: RatingData, dim: int, reg: float, social: float) -> None:
-        super().__init__(data, dim, reg)
+    def __init__(self, data: RatingData, dim: int, damping: Damping, social: float) -> None:
+        super().__init__(data, dim, damping)
         self.social = social
         self.truster, self.trusted = self.table(data.num_users), self.table(data.num_users)
         self.right = self.table(data.num_items)
@@ -46,7 +47,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
     """Fit at one setting."""
     torch.manual_seed(seed)
     return fit_factors(
-        TrustMF(data, int(params["dim"]), params["reg"], params["social"]), data
+        TrustMF(data, int(params["dim"]), damping_of(data, params["reg"]), params["social"]), data
     ).predict
 
 
@@ -54,7 +55,7 @@ PEER = Peer(
     name="trustmf",
     task="rating",
     reference="Yang, Lei, Liu & Li 2013, both models as one; biases, no sigmoid, links both ways",
-    grid={"dim": (10.0,), "reg": (1.0, 2.0, 4.0), "social": (0.1, 1.0)},
+    grid={"dim": (10.0,), "reg": (1.0, 2.0, 4.0, 8.0), "social": (0.1, 1.0)},
     fit=fit,
     social=True,
 )

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rrnet_cli.evaluation.peers.base import Peer, Predict
-from rrnet_cli.features.factors import fit_factors, neighbour_sum
+from rrnet_cli.evaluation.peers.damping import damping_of
+from rrnet_cli.features.factors import Damping, fit_factors, neighbour_sum
 from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.features.rating_factors import ImplicitFactors
 from rrnet_cli.features.sparse_products import pair_products, weighted_squares
@@ -28,8 +29,8 @@ class TrustSVD(ImplicitFactors):
     overfits. In the paper trust has a direction; here links are read in both.
     """
 
-    def __init__(self, data: RatingData, dim: int, reg: float, social: float) -> None:
-        super().__init__(data, dim, reg)
+    def __init__(self, data: RatingData, dim: int, damping: Damping, social: float) -> None:
+        super().__init__(data, dim, damping)
         self.social = social
         num_users = data.num_users
         self.trusted = nn.Parameter(torch.zeros(num_users, dim))
@@ -63,7 +64,7 @@ def fit(data: RatingData, params: Mapping[str, float], seed: int, reporter: Repo
     """Fit at one setting."""
     torch.manual_seed(seed)
     return fit_factors(
-        TrustSVD(data, int(params["dim"]), params["reg"], params["social"]), data
+        TrustSVD(data, int(params["dim"]), damping_of(data, params["reg"]), params["social"]), data
     ).predict
 
 
@@ -71,7 +72,7 @@ PEER = Peer(
     name="trustsvd",
     task="rating",
     reference="Guo, Zhang & Yorke-Smith 2015, objective; damping as in LibRec, links both ways",
-    grid={"dim": (10.0,), "reg": (0.6, 1.2, 2.4), "social": (0.1, 0.9)},
+    grid={"dim": (10.0,), "reg": (0.6, 1.2, 2.4, 4.8), "social": (0.1, 0.9)},
     fit=fit,
     social=True,
 )

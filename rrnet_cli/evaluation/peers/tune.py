@@ -11,7 +11,8 @@ import numpy as np
 
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.evaluation.peers.base import ClassData, Peer
-from rrnet_cli.features.rating_data import FloatArray, RatingData
+from rrnet_cli.evaluation.scores import candidate_distribution
+from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import Reporter
 from rrnet_cli.training.selection import merit
 
@@ -51,6 +52,7 @@ def tune(peer: Peer, data: ClassData | RatingData, seed: int, reporter: Reporter
     settings = [
         dict(zip(peer.grid, values, strict=True)) for values in product(*peer.grid.values())
     ]
+    _require_select(data)
     best: Tuned | None = None
     trials: list[dict[str, float]] = []
     with reporter.task(peer.name, len(settings), "trial") as task:
@@ -71,19 +73,17 @@ def tune(peer: Peer, data: ClassData | RatingData, seed: int, reporter: Reporter
 def select_metrics(data: ClassData | RatingData, prediction: Any) -> dict[str, float]:
     """`select_top1` and `select_nll`, or `select_mae` and `select_rmse` on the raw scale.
 
-    Raises:
-        ConfigError: There are no instances to select on.
+    As `eval --split select` says: a class that is no candidate is not answered.
     """
     if isinstance(data, RatingData):
-        _require_some(len(data.select_rating))
         predicted = prediction(data.select_user, data.select_item)
         error = np.clip(predicted, *data.scale) - data.select_rating
         return {
             "select_mae": float(np.abs(error).mean()),
             "select_rmse": float(np.sqrt(np.square(error).mean())),
         }
-    _require_some(len(data.select))
-    chosen: FloatArray = prediction[data.select]
+    candidate = data.candidates[data.select]
+    chosen = candidate_distribution(np.where(candidate, prediction[data.select], -np.inf))
     match = chosen[np.arange(len(chosen)), data.select_labels]
     return {
         "select_top1": float((chosen.argmax(axis=1) == data.select_labels).mean()),
@@ -91,6 +91,7 @@ def select_metrics(data: ClassData | RatingData, prediction: Any) -> dict[str, f
     }
 
 
-def _require_some(count: int) -> None:
+def _require_select(data: ClassData | RatingData) -> None:
+    count = len(data.select_rating if isinstance(data, RatingData) else data.select)
     if not count:
         raise ConfigError("there are no select instances to tune a peer on", "extract with some")

@@ -7,7 +7,6 @@ degrees and social graph, and no knowledge.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +15,8 @@ from rrnet_cli.stages.reproduce.chain import Chain
 from rrnet_cli.stages.reproduce.lines import Results
 
 UNITS = ("inter", "intra", "inter", "inter")
-SHUFFLE = 0
-"""Seed of the permutation of users."""
-
-CONTROLS: dict[str, tuple[str, Mapping[str, object]]] = {
-    "plus with links": ("links", {}),
-    "plus with shuffled links": ("shuffled", {"shuffle_intra": SHUFFLE}),
-}
-"""Method to the suffix of its artifacts and the changes of its graph."""
+CONTROLS = {"plus with links": "links", "plus with shuffled links": "shuffled"}
+"""Method to the suffix of its artifacts."""
 
 
 def with_controls(chain: Chain, case: Case, results: Results) -> Results:
@@ -32,10 +25,12 @@ def with_controls(chain: Chain, case: Case, results: Results) -> Results:
         return results
     reports: dict[str, Any] = dict(results.reports)
     sources = list(results.sources)
-    for method, (suffix, changes) in CONTROLS.items():
+    for method, suffix in CONTROLS.items():
         models = []
         for run in case.runs:
-            graph = chain.graph(case, run, "plus", f"-{suffix}" if changes else "", **changes)
+            # a permutation a split: what is told of them is spread over permutations too
+            shuffled: Any = {"shuffle_intra": run} if suffix == "shuffled" else {}
+            graph = chain.graph(case, run, "plus", f"-{suffix}" if shuffled else "", **shuffled)
             models.append(chain.model(graph, case, run, "plus", f"-{suffix}", units=UNITS))
         judged = chain.judge(case, f"{suffix}-plus", models)
         if judged is not None:

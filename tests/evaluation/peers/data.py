@@ -64,6 +64,7 @@ def class_data(seed=0, num=48, classes=3, dim=6, k=4, isolated=True):
         select_labels=labels[select],
         edges=np.stack([src, dst]),
         weight=cosine[dst, src].astype(np.float32),
+        candidates=np.ones((num, classes), bool),
     )
 
 

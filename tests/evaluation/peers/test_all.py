@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from rrnet_cli.errors import InputError
+from rrnet_cli.errors import ConfigError, InputError
+from rrnet_cli.evaluation.peers.tune import tune
 from rrnet_cli.progress import SilentReporter
 from tests.evaluation.peers.data import PEERS, READ_SELECT, TRAINED, class_data, fit, renumber
 
@@ -112,12 +113,12 @@ def test_one_class_to_fit_on_is_refused(name):
         fit(name, replace(data, labels=np.where(data.labels == 0, 0, -1)))
 
 
-@pytest.mark.parametrize("name", READ_SELECT)
+@pytest.mark.parametrize("name", ALL)
 def test_nothing_to_choose_on_is_refused(name):
-    data = class_data()
     none = np.empty(0, np.int64)
-    with pytest.raises(InputError, match="no select instances"):
-        fit(name, replace(data, select=none, select_labels=none))
+    data = replace(class_data(), select=none, select_labels=none)
+    with pytest.raises(ConfigError, match="no select instances"):
+        tune(PEERS[name], data, 0, SilentReporter())
 
 
 @pytest.mark.parametrize("name", ALL)

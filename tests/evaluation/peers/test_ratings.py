@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from rrnet_cli.evaluation.peers import lightgcn, mf, socialmf, soreg, trustmf, trustsvd
 from rrnet_cli.evaluation.peers.registry import PEERS, peers
-from rrnet_cli.features.factors import Factors, fit_factors
+from rrnet_cli.features.factors import Damping, Factors, fit_factors
+from rrnet_cli.features.rating_bias import RatingTable, fit_bias
 from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.progress import SilentReporter
 
 DIM, REG, SOCIAL = 3, 0.3, 0.7
+DAMPING = Damping(users=2.0, items=5.0, factors=REG)
 
 
 def tiny(seed: int = 0, num_users: int = 12, num_items: int = 9) -> RatingData:
@@ -32,15 +36,15 @@ def tiny(seed: int = 0, num_users: int = 12, num_items: int = 9) -> RatingData:
     )  # fmt: skip
 
 
-def models(data: RatingData) -> dict[str, Factors]:
+def models(data: RatingData, damping: Damping = DAMPING) -> dict[str, Factors]:
     torch.manual_seed(0)
     built: dict[str, Factors] = {
-        "mf": mf.BiasedFactors(data, DIM, REG),
-        "soreg": soreg.SoReg(data, DIM, REG, SOCIAL),
-        "socialmf": socialmf.SocialMF(data, DIM, REG, SOCIAL),
-        "trustmf": trustmf.TrustMF(data, DIM, REG, SOCIAL),
-        "trustsvd": trustsvd.TrustSVD(data, DIM, REG, SOCIAL),
-        "lightgcn": lightgcn.LightGCN(data, DIM, REG, 2),
+        "mf": mf.BiasedFactors(data, DIM, damping),
+        "soreg": soreg.SoReg(data, DIM, damping, SOCIAL),
+        "socialmf": socialmf.SocialMF(data, DIM, damping, SOCIAL),
+        "trustmf": trustmf.TrustMF(data, DIM, damping, SOCIAL),
+        "trustsvd": trustsvd.TrustSVD(data, DIM, damping, SOCIAL),
+        "lightgcn": lightgcn.LightGCN(data, DIM, damping, 2),
     }
     for model in built.values():
         for parameter in model.parameters():
@@ -137,8 +141,8 @@ def test_objectives_are_those_of_the_papers(name: str) -> None:
         bias = model.mean + array(model.user_bias)[u] + array(model.item_bias)[i]
         error += (bias + left[u] @ right[i] - r) ** 2
     wanted = error + expected_penalty(name, model, data)
-    wanted += squares(array(model.user_bias)[:, None], data.user)
-    wanted += squares(array(model.item_bias)[:, None], data.item)
+    wanted += 2.0 * np.square(array(model.user_bias)).sum()
+    wanted += 5.0 * np.square(array(model.item_bias)).sum()
     assert float(model.objective()) == pytest.approx(wanted, rel=1e-4)
 
 
@@ -154,6 +158,19 @@ def test_fitting_keeps_a_step_that_is_better_on_select_than_the_start(name: str)
         for predicted in (before, after)
     ]
     assert errors[1] < errors[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_enough_damping_each_is_the_bias_model(name: str) -> None:
+    data = tiny()
+    bias = fit_bias(
+        RatingTable(data.user, data.item, data.rating), data.num_users, data.num_items,
+        scale=data.scale, user_reg=DAMPING.users, item_reg=DAMPING.items,
+    )  # fmt: skip
+    model = models(data, replace(DAMPING, factors=1e4))[name]
+    damped = fit_factors(model, data, 2000)
+    pairs = data.select_user, data.select_item
+    np.testing.assert_allclose(damped.predict(*pairs), bias.predict(*pairs), atol=2e-3)
 
 
 def test_similarity_is_the_correlation_of_co_rated_items() -> None:
@@ -186,8 +203,12 @@ def test_surprise_is_read_off_as_it_predicts(name: str) -> None:
         theirs.predict(int(u), int(i), clip=False).est for u, i in zip(user, item, strict=True)
     ]
     np.testing.assert_allclose(predict(user, item), wanted, rtol=1e-6)
-    # user 0 and item 0 were never rated: the mean alone
-    assert predict(np.array([0]), np.array([0]))[0] == pytest.approx(data.rating.mean(), rel=1e-6)
+    # user 0 and item 0 were never rated: no random factor of theirs is left
+    everyone, items = np.arange(data.num_users), np.arange(data.num_items)
+    cold_user = predict(np.zeros_like(items), items) - theirs.bi
+    cold_item = predict(everyone, np.zeros_like(everyone)) - theirs.bu
+    for bare in (cold_user, cold_item):
+        np.testing.assert_allclose(bare, data.rating.mean(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", [n for n in PEERS["rating"] if n not in ("svd", "svdpp")])

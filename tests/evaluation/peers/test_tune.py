@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rrnet_cli.evaluation.peers.base import ClassData, Peer
 from rrnet_cli.evaluation.peers.registry import PEERS, peers
 from rrnet_cli.evaluation.peers.tune import select_metrics, tune
 from rrnet_cli.progress import SilentReporter
+from tests.evaluation.peers.data import class_data
 from tests.evaluation.peers.test_ratings import tiny
 
 
@@ -43,12 +45,26 @@ def test_class_metrics_floor_the_probability() -> None:
     data = ClassData(
         np.zeros((3, 1), np.float32), np.zeros((3, 2), np.float32), np.array([0, -1, -1]),
         np.zeros(3, bool), np.array([1, 2]), np.array([1, 0]), np.zeros((2, 0), np.int64),
-        nothing.astype(np.float32),
+        nothing.astype(np.float32), np.ones((3, 2), bool),
     )  # fmt: skip
     prediction = np.array([[1.0, 0.0], [0.25, 0.75], [0.0, 1.0]])
     metrics = select_metrics(data, prediction)
     assert metrics["select_top1"] == 0.5
     assert metrics["select_nll"] == pytest.approx(-(np.log(0.75) + np.log(1e-7)) / 2)
+
+
+def test_an_answer_counts_among_the_candidates_alone() -> None:
+    data = class_data(num=8)
+    prediction = np.tile([0.5, 0.3, 0.2], (8, 1))
+    first, second = data.select[:2]
+    candidates = data.candidates.copy()
+    candidates[first, 0] = candidates[second, 0] = False
+    labels = data.select_labels.copy()
+    labels[:2] = 1, 0
+    data = replace(data, candidates=candidates, select=data.select[:2], select_labels=labels[:2])
+    metrics = select_metrics(data, prediction)
+    assert metrics["select_top1"] == 0.5
+    assert metrics["select_nll"] == pytest.approx(-(np.log(0.3 / 0.5) + np.log(1e-7)) / 2)
 
 
 def test_every_registered_peer_is_who_it_says() -> None:
