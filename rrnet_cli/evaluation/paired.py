@@ -31,11 +31,6 @@ class Interval:
     high: float
     p: float
 
-    @property
-    def covers_zero(self) -> bool:
-        """Whether the data do not show a difference at this level."""
-        return self.low <= 0.0 <= self.high
-
 
 def bootstrap_sums(
     columns: Any, statistic: Statistic, *, resamples: int, seed: int

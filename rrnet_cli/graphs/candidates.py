@@ -124,14 +124,6 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.maximum(shifted, np.finfo(np.float32).min).astype(np.float32)
 
 
-def all_label_edges(
-    logits: NDArray[np.float32], labels: NDArray[np.int64], roles: NDArray[np.int8]
-) -> EdgeTable:
-    """Inter-edges from every instance to every label."""
-    num_labels = logits.shape[1] if logits.ndim == 2 else 1
-    return top_candidates(logits, max(num_labels, 1)).to_edges(labels, roles)
-
-
 def all_rating_edges(pairs: RatedPairs, prior: NDArray[np.float32]) -> EdgeTable:
     """Inter-edges from every user to every item; pairs that nobody rated have role none.
 

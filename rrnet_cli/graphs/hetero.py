@@ -86,19 +86,6 @@ def _joined(
     return torch.from_numpy(first), torch.from_numpy(source), attributes
 
 
-def from_heterograph(
-    graph: dgl.DGLGraph,
-) -> tuple[dict[str, int], dict[EdgeType, EdgeTable]]:
-    """The node counts and edge tables that `to_heterograph` would build `graph` from."""
-    edges = {}
-    for edge_type in graph.canonical_etypes:
-        src, dst = graph.edges(etype=edge_type, order="eid")
-        data = graph.edges[edge_type].data
-        attributes = {name: data[name].numpy() for name in columns_of(edge_type)}
-        edges[edge_type] = EdgeTable.build(src.long().numpy(), dst.long().numpy(), **attributes)
-    return {name: graph.num_nodes(name) for name in graph.ntypes}, edges
-
-
 def from_tables(
     num_nodes: Mapping[str, int], tables: Mapping[EdgeType, Iterable[pa.Table]]
 ) -> dgl.DGLGraph:

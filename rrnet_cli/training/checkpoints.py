@@ -15,9 +15,8 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
@@ -157,22 +156,6 @@ def unpack_optimizer(
         for group in meta["groups"]
     ]  # fmt: skip
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def pack_generator(generator: np.random.Generator) -> dict[str, Any]:
-    """The state of a numpy generator as JSON (its integers have 128 bits)."""
-    return dict(generator.bit_generator.state)
-
-
-def unpack_generator(state: Mapping[str, Any]) -> np.random.Generator:
-    """A numpy generator that goes on where `pack_generator` left it.
-
-    Raises:
-        ValueError: The state is not one of numpy's default PCG64.
-    """
-    bits = np.random.PCG64()
-    bits.state = cast(Any, dict(state))
-    return np.random.Generator(bits)
 
 
 def _match(path: Path) -> re.Match[str]:

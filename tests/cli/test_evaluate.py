@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ import pytest
 from rrnet_cli.store.store import Store
 from tests.stages.evaluations import (
     class_problem,
-    run,
     some_scores,
 )
 
@@ -62,18 +59,3 @@ def test_commands(store, invoke, monkeypatch):
     assert invoke("eval", "nobody", *options).code == 4
     assert invoke("eval", first, *options, "--split", "fit").code == 2
     assert invoke("compare", "toy-plus", "--artifacts", store.root).code == 2
-
-
-def test_a_cached_evaluation_needs_no_torch(store):
-    model = class_problem(store)
-    run(store, model)
-    program = (
-        "import sys\n"
-        "from rrnet_cli.cli.app import run\n"
-        "code = run(sys.argv[1:])\n"
-        "assert code == 0, code\n"
-        "assert 'torch' not in sys.modules and 'dgl' not in sys.modules\n"
-    )
-    words = ["eval", str(model), "--artifacts", str(store.root), "--resamples", "200", "-q"]
-    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

@@ -7,9 +7,8 @@ import hashlib
 import os
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -27,27 +26,29 @@ def weights(store: Path) -> dict[str, str]:
     return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def checkpoints(store: Path) -> set[str]:
-    """Versions of the trials that have a checkpoint.
+def checkpoints(store: Path) -> dict[str, str]:
+    """Names of the checkpoints, and the version of the trial that each is of.
 
     `glob` fails on a folder that goes while it looks, which a trial's does when it is over.
     """
-    found = set()
+    found = {}
     for folder in store.glob(".work/model-*"):
         with contextlib.suppress(FileNotFoundError):
-            if any(file.suffix == ".safetensors" for file in folder.iterdir()):
-                found.add(folder.name.removeprefix("model-"))
+            for file in folder.glob("*.safetensors"):
+                found[file.name] = folder.name.removeprefix("model-")
     return found
 
 
-def short_trials_are_over(store: Path) -> bool:
-    """Whether both are kept, and a long one has a checkpoint.
+def short_trials_are_over(store: Path, earlier: set[str]) -> bool:
+    """Whether both are kept, and a long one has made a checkpoint that is none of the `earlier`.
 
     A model is kept a moment before its own checkpoints go. One that is stopped in between leaves
     them to `artifacts gc`, which is not what is tested here.
     """
-    kept, begun = weights(store), checkpoints(store)
-    return len(kept) == 2 and bool(begun) and not begun & kept.keys()
+    kept, saved = weights(store), checkpoints(store)
+    return (
+        len(kept) == 2 and bool(saved.keys() - earlier) and kept.keys().isdisjoint(saved.values())
+    )
 
 
 def alive(group: int) -> list[psutil.Process]:
@@ -65,53 +66,41 @@ def alive(group: int) -> list[psutil.Process]:
     return left
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(
-    made_store: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, dict[str, str]]:
-    """Reference of the sweep, and its trials' weights, of a run without interruption."""
-    folder = tmp_path_factory.mktemp("whole")
-    shutil.copytree(made_store, folder / "artifacts", symlinks=True)
-    # one trial after another: less to start, and the same
-    result = run_command(*SWEEP, "--jobs", "1", "--json", cwd=folder)
-    assert result.code == 0, result
-    return result.json["artifact"], weights(folder / "artifacts")
-
-
-@pytest.fixture
-def sweeping(store: Path) -> Iterator[subprocess.Popen[str]]:
-    """A sweep whose short trials are over; none of its processes is left afterwards."""
+def interrupt(store: Path, number: signal.Signals) -> None:
+    """Begin or go on with the sweep, end it by a signal, and look at what it leaves."""
+    earlier = set(checkpoints(store))
     with begun(
-        *SWEEP, "--quiet", cwd=store.parent, until=lambda: short_trials_are_over(store)
-    ) as process:
-        yield process
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_sweep_goes_on_to_the_same_bytes(
-    sweeping: subprocess.Popen[str],
-    store: Path,
-    uninterrupted: tuple[str, dict[str, str]],
-    number: signal.Signals,
-) -> None:
-    if number is signal.SIGINT:  # a terminal's Ctrl-C reaches every process of the group
-        os.killpg(sweeping.pid, number)
-    else:
-        sweeping.send_signal(number)
-    out, err = sweeping.communicate(timeout=60)
-    assert (sweeping.returncode, out) == (130, "")
-    assert err.splitlines()[0] == "error: interrupted" and "Traceback" not in err
-    assert not alive(sweeping.pid), "a child is left"
+        *SWEEP, "--quiet", cwd=store.parent, until=lambda: short_trials_are_over(store, earlier)
+    ) as sweeping:
+        if number is signal.SIGINT:  # a terminal's Ctrl-C reaches every process of the group
+            os.killpg(sweeping.pid, number)
+        else:
+            sweeping.send_signal(number)
+        out, err = sweeping.communicate(timeout=60)
+        assert (sweeping.returncode, out) == (130, "")
+        assert err.splitlines()[0] == "error: interrupted" and "Traceback" not in err
+        assert not alive(sweeping.pid), "a child is left"
     short = weights(store)
     assert len(short) == 2, "killed too late to be a test"
-    assert checkpoints(store) - short.keys(), "the checkpoint stays for the next run"
+    assert set(checkpoints(store).values()) - short.keys(), "the checkpoint stays for the next run"
     assert not list(store.glob("*/*/.tmp-*"))
+
+
+def test_an_interrupted_sweep_goes_on_to_the_same_bytes(
+    made_store: Path, store: Path, tmp_path: Path
+) -> None:
+    whole = Path(shutil.copytree(made_store, tmp_path / "whole/artifacts", symlinks=True))
+    # one trial after another: less to start, and the same
+    made = run_command(*SWEEP, "--jobs", "1", "--json", cwd=whole.parent)
+    assert made.code == 0, made
+    for number in (signal.SIGINT, signal.SIGTERM):
+        interrupt(store, number)
     before = {path: path.stat().st_mtime_ns for path in store.glob("model/*-sweep/*/*.safetensors")}
 
     result = run_command(*SWEEP, cwd=store.parent)
     assert result.code == 0 and "2 of 4 trials are trained already" in result.err
-    reference, expected = uninterrupted
-    assert result.out.splitlines()[-1] == reference and weights(store) == expected
+    assert result.out.splitlines()[-1] == made.json["artifact"]
+    assert weights(store) == weights(whole)
     assert before.items() <= {path: path.stat().st_mtime_ns for path in before}.items()
     assert not any(store.glob(".work/*/*"))
     assert run_command("artifacts", "verify", "--all", cwd=store.parent).code == 0

@@ -9,7 +9,6 @@ from scipy.special import log_softmax as scipy_log_softmax
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.graphs.candidates import (
     RatedPairs,
-    all_label_edges,
     all_rating_edges,
     log_softmax,
     top_candidates,
@@ -65,14 +64,6 @@ def test_test_labels_change_nothing() -> None:
     shuffled = np.where(roles == TEST, (labels + 1) % 4, labels)
     tables = [top_candidates(logits, 3).to_edges(given, roles) for given in (labels, shuffled)]
     assert tables[0] == tables[1]
-
-
-def test_all_labels() -> None:
-    logits = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
-    table = all_label_edges(logits, np.zeros(5, np.int64), np.zeros(5, np.int8))
-    assert table.dst.tolist() == [c for c in range(3) for _ in range(5)]
-    assert table.src.tolist() == list(range(5)) * 3
-    np.testing.assert_array_equal(table["prior"], log_softmax(logits).T.ravel())
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

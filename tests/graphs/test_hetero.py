@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dgl
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,8 +14,8 @@ import torch
 from hypothesis import given, settings
 
 from rrnet_cli.errors import ArtifactCorruptError, InputError
-from rrnet_cli.graphs.edges import EdgeTable, EdgeType
-from rrnet_cli.graphs.hetero import from_heterograph, from_tables, to_heterograph
+from rrnet_cli.graphs.edges import EdgeTable, EdgeType, columns_of
+from rrnet_cli.graphs.hetero import from_tables, to_heterograph
 from tests.graphs.strategies import graphs
 
 INTRA = ("audio", "intra", "audio")
@@ -24,6 +25,17 @@ INTER = ("audio", "inter", "text")
 def loops(*ids: int) -> EdgeTable:
     nodes = np.array(ids, dtype=np.int64)
     return EdgeTable.build(nodes, nodes, weight=np.ones(len(ids), np.float32))
+
+
+def from_heterograph(graph: dgl.DGLGraph) -> tuple[dict[str, int], dict[EdgeType, EdgeTable]]:
+    """The node counts and edge tables that `to_heterograph` would build `graph` from."""
+    edges = {}
+    for edge_type in graph.canonical_etypes:
+        src, dst = graph.edges(etype=edge_type, order="eid")
+        data = graph.edges[edge_type].data
+        attributes = {name: data[name].numpy() for name in columns_of(edge_type)}
+        edges[edge_type] = EdgeTable.build(src.long().numpy(), dst.long().numpy(), **attributes)
+    return {name: graph.num_nodes(name) for name in graph.ntypes}, edges
 
 
 @given(graphs())

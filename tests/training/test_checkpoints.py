@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import pickle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -208,19 +206,3 @@ def test_an_optimizer_goes_on_where_it_was(tmp_path: Path, kind: str) -> None:
     steps(second, optimizer, range(3, 6))
     for ours, theirs in zip(second.parameters(), whole.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-
-
-@given(seed=st.integers(0, 2**63), used=st.integers(0, 5))
-def test_a_generator_goes_on_where_it_was(seed: int, used: int) -> None:
-    generator = np.random.default_rng(seed)
-    generator.integers(0, 10, used, dtype=np.int32)
-    text = json.dumps(checkpoints.pack_generator(generator))
-    again = checkpoints.unpack_generator(json.loads(text))
-    np.testing.assert_array_equal(again.random(4), generator.random(4))
-    np.testing.assert_array_equal(again.permutation(9), generator.permutation(9))
-
-
-def test_only_the_default_generator_is_unpacked() -> None:
-    foreign = checkpoints.pack_generator(np.random.Generator(np.random.SFC64(1)))
-    with pytest.raises(ValueError, match="PCG64"):
-        checkpoints.unpack_generator(foreign)

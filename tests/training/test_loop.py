@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,37 +105,6 @@ def test_interrupted_and_resumed_equals_uninterrupted_to_the_bit(case: str, tmp_
         torch.manual_seed(999)  # the state of the generator must come from the checkpoint
         assert same(run(problem, settings, tmp_path / str(stop)), whole)
     assert not same(run(problem, settings.model_copy(update={"seed": 1}), None), whole)
-
-
-_CHILD = """
-import sys, time
-from pathlib import Path
-from tests.training import test_loop as here
-
-class Stalling(here.InterruptingReporter):
-    def advance(self, steps=1, status=""):
-        self.left -= 1
-        if self.left == 0:  # far from the end, however late the kill comes
-            print("stalled", flush=True)
-            time.sleep(300)
-
-settings = here.small(epochs=40, objective="softmax", **here.PLUS_SMALL)
-here.loop.fit(here.classification(), settings, workspace=Path(sys.argv[1]), resume=True,
-              reporter=Stalling(7))
-"""
-
-
-def test_a_killed_process_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    settings = small(epochs=40, objective="softmax", **PLUS_SMALL)
-    command = [sys.executable, "-c", _CHILD, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        said = child.stdout.readline() if child.stdout else ""
-        child.kill()
-    assert said == "stalled\n"
-    restored = checkpoints.load(tmp_path)
-    assert restored is not None and restored[1]["epochs"] == 7
-    resumed = run(classification(), settings, tmp_path)
-    assert same(resumed, run(classification(), settings, None))
 
 
 @pytest.mark.parametrize("case", CASES)

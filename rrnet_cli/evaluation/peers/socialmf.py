@@ -34,10 +34,6 @@ class SocialMF(BiasedFactors):
         share = 1 / trusted[self.links[0]]
         self.trust = neighbour_sum(self.links, share, (data.num_users, data.num_users))
 
-    def sides(self) -> tuple[Tensor, Tensor]:
-        """P and q."""
-        return self.left, self.right
-
     def penalty(self) -> Tensor:
         """Damping, and the distance from the trusted; users who trust nobody have none."""
         apart = (self.left - self.trust @ self.left)[self.trusting]

@@ -30,10 +30,6 @@ class SoReg(BiasedFactors):
         self.social = social
         self.similarity = torch.from_numpy(link_similarity(data)).float()
 
-    def sides(self) -> tuple[Tensor, Tensor]:
-        """P and q."""
-        return self.left, self.right
-
     def penalty(self) -> Tensor:
         """Damping, and the distance of friends."""
         apart = (self.left[self.links[0]] - self.left[self.links[1]]).square().sum(1)
