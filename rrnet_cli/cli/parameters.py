@@ -25,7 +25,7 @@ __all__ = ["known_keys", "resolve"]
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
-SECTIONS = ("extract", "graph", "train", "eval", "predict")
+SECTIONS = ("extract", "graph", "train", "eval")
 """Top-level keys of a configuration file that serves several stages."""
 
 COMMANDS = {"graph": "build-graph"}

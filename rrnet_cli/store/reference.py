@@ -19,7 +19,6 @@ FORMATS: Mapping[str, int] = {
     "model": 1,
     "sweep": 1,
     "evaluation": 1,
-    "prediction": 1,
 }
 """The kinds of artifact and the format number that this version writes, and reads up to."""
 
@@ -32,7 +31,6 @@ STAGES: Mapping[str, str] = {
     "model": "rrnet train",
     "sweep": "rrnet sweep",
     "evaluation": "rrnet eval",
-    "prediction": "rrnet predict",
 }
 """The command that makes each kind, for hints."""
 

@@ -56,7 +56,6 @@ def test_versions_are_twelve_hex_digits(version: str) -> None:
 def test_every_kind_has_a_format_and_a_stage() -> None:
     assert set(FORMATS) == set(STAGES) == {
         "baseline", "shard", "features", "graph", "partition", "model", "sweep", "evaluation",
-        "prediction",
     }  # fmt: skip
     with pytest.raises(ValueError, match="kind"):
         make_key(kind="thing")
