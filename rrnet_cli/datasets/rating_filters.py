@@ -46,12 +46,14 @@ def find_scale(table: Triples, settings: DataSettings) -> tuple[float, float]:
         raise InputError(
             f"{table.place(row)}: the rating {value[row]:g} is outside the scale {low:g} to "
             f"{high:g} ({len(outside):,} such ratings)",
-            "mend the rows, or set --rating-min and --rating-max to the true scale",
+            "mend the rows, or give the true scale: --set data.rating_min=LOW "
+            "--set data.rating_max=HIGH",
         )
     if low == high:
         raise InputError(
             f"all ratings in {printable(table.file.name)} are {low:g}",
-            "there is nothing to learn from them; set --rating-min and --rating-max if it is meant",
+            "there is nothing to learn from them; if it is meant, --set data.rating_min=LOW "
+            "--set data.rating_max=HIGH",
         )
     return low, high
 
@@ -72,7 +74,7 @@ def merge_duplicates(table: Triples, rule: str, reporter: Reporter) -> Triples:
         raise InputError(
             f"{table.place(int(again))} rates item {printable(item)} by user {printable(user)} "
             f"again, after {table.unit} {table.at[before]} ({surplus:,} such ratings)",
-            "remove the duplicates, or choose --duplicates mean or last",
+            "remove the duplicates, or choose by --set data.duplicates=mean (or last)",
         )
     last = order[ends - 1]
     if rule == "mean":
@@ -101,7 +103,7 @@ def iterated_core(table: Triples, users: int, items: int, reporter: Reporter) ->
     if not len(table.value):
         raise InputError(
             f"no rating is left in the core of users with {users} and items with {items} ratings",
-            "choose smaller --core-users and --core-items",
+            "choose smaller --set data.core_users=N and --set data.core_items=N",
         )
     if len(table.value) < before:
         reporter.note(

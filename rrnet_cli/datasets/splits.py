@@ -201,7 +201,7 @@ def check_roles(
         if not (roles == role).any():
             raise InputError(
                 f"the {ROLE_NAMES[role]} split of {where} is empty",
-                "give it more instances, or a larger --val-fraction or --test-fraction",
+                "give it more instances, or a larger --val-fraction or --set data.test_fraction=X",
             )
     present = np.unique(labels[roles == FIT])
     if len(present) < 2:
@@ -250,6 +250,6 @@ def rating_roles(num_ratings: int, settings: DataSettings) -> NDArray[np.int8]:
     if any(not (roles == role).any() for role in (FIT, SELECT, TEST)):
         raise InputError(
             f"{num_ratings} ratings are too few to fit, select and test on",
-            "give more ratings, or larger --val-fraction and --test-fraction",
+            "give more ratings, or larger --val-fraction and --set data.test_fraction=X",
         )
     return roles

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rrnet_cli
+from rrnet_cli import errors
 from rrnet_cli.base_settings import Settings
+from rrnet_cli.cli import reference
 from rrnet_cli.cli.parameters import known_keys, resolve
 from rrnet_cli.errors import ConfigError
 from rrnet_cli.recipes import load_recipe, strict_yaml
@@ -243,3 +251,51 @@ def test_known_keys_are_every_leaf():
     assert sorted(known_keys(Outer)) == ["b", "inner.a"]
     assert "data.layout" in known_keys(ExtractSettings)
     assert "data" not in known_keys(ExtractSettings)
+
+
+NOT_OURS = {
+    "--force-reinstall",  # of pip
+    "--download",  # of gensim.downloader
+    "--help",  # of every command, no parameter of any
+}
+
+
+def texts_of_errors() -> Iterator[str]:
+    """String literals in calls of our errors and in what is assigned to a `hint`."""
+    for path in sorted(Path(rrnet_cli.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and last_name(node.func) in vars(errors):
+                parts = [*node.args, *(word.value for word in node.keywords)]
+            elif isinstance(node, ast.Assign) and "hint" in map(last_name, node.targets):
+                parts = [node.value]
+            else:
+                continue
+            for inner in (each for part in parts for each in ast.walk(part)):
+                if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+                    yield inner.value
+
+
+def last_name(target: ast.expr) -> str:
+    """`hint` of `error.hint`, say."""
+    return ast.unparse(target).split(".")[-1]
+
+
+def test_errors_name_options_and_settings_that_exist() -> None:
+    options = {
+        option
+        for _, command in reference.commands()
+        for param in command.params
+        for option in (*param.opts, *param.secondary_opts)
+    }
+    settings = {
+        key
+        for model in (ExtractSettings, GraphSettings, TrainSettings, EvalSettings)
+        for key in known_keys(model)
+    }
+    text = "\n".join(texts_of_errors())
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    assert "--lr" in named, "errors are found at all"
+    assert named - options == NOT_OURS
+    set_to = set(re.findall(r"--set ([\w.]+)", text))
+    assert "data.rating_min" in set_to
+    assert set_to <= settings
