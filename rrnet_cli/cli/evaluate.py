@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,7 +69,7 @@ def evaluate(
     if outcome.cached:
         session.reporter.note(f"cached: {artifact.ref}")
     if save_results is not None:
-        _save(save_results, report)
+        _save(save_results, report, session.argv)
         session.reporter.note(f"results kept in {save_results}")
     session.emit(
         {"artifact": str(artifact.ref), "cached": outcome.cached, **report},
@@ -77,7 +77,7 @@ def evaluate(
     )
 
 
-def _save(path: Path, report: dict[str, Any]) -> None:
+def _save(path: Path, report: dict[str, Any], argv: Sequence[str]) -> None:
     from rrnet_cli.cli.provenance import code_version, shown_command
     from rrnet_cli.evaluation.results import result_rows, write_results
     from rrnet_cli.recipes import load_recipe
@@ -87,7 +87,7 @@ def _save(path: Path, report: dict[str, Any]) -> None:
     rows = result_rows(
         report,
         paper=load_recipe(recipe).paper if recipe else {},
-        command=shown_command(sys.argv[1:], here),
+        command=shown_command(argv, here),
         commit=code_version(),
         date=datetime.now(UTC).date().isoformat(),
     )

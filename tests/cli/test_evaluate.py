@@ -26,19 +26,21 @@ def no_network_and_no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rrnet_cli.stages.evaluate._draw", lambda *arguments: None)
 
 
-def test_commands(store, invoke, monkeypatch):
+def test_commands(store, invoke):
     """`eval`, `compare` and `results` from end to end."""
     first, second = (class_problem(store, fold) for fold in (1, 2))
     options = ("--artifacts", store.root, "--resamples", 100)
     kept = Path("kept/esc10.json")
-    monkeypatch.setattr("sys.argv", ["rrnet", "eval", str(first), "--artifacts", str(store.root)])
     done = invoke("eval", first, second, *options, "--save-results", kept)
     assert done.code == 0, done.err
     assert "top-1 accuracy (%), pooled" in done.out and "mean ± std" in done.out
     rows = json.loads(kept.read_text())
     assert [row["metric"] for row in rows] == ["top1"]
     assert rows[0]["paper"] == 96.5 and rows[0]["best_peer"] is None
-    assert rows[0]["command"] == f"rrnet eval {first} --artifacts artifacts"
+    assert rows[0]["command"] == (
+        f"rrnet eval {first} {second} --artifacts artifacts --resamples 100 "
+        "--save-results kept/esc10.json"
+    )
     assert rows[0]["folds_or_seeds"] == "fold 1-2"
 
     cached = invoke("--json", "eval", first, second, *options)
