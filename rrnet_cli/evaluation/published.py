@@ -1,6 +1,6 @@
 """The paper's own figures (Sec. IV), table by table: they stand in a column of their own.
 
-A recipe's `paper` section repeats those of RR-Net and its baselines; a test compares the two.
+A recipe's `paper` section repeats those of RR-Net; a test compares the two.
 """
 
 from __future__ import annotations
