@@ -105,15 +105,6 @@ class Artifact:
         path = self.file(name)
         return self._parse(name, lambda: tensors.read_arrays(path, self._record(name)))
 
-    def metadata(self, name: str) -> dict[str, Any]:
-        """Return the metadata that a safetensors file was written with.
-
-        Raises:
-            RRNetError: As `file`.
-        """
-        path = self.file(name)
-        return self._parse(name, lambda: tensors.read_metadata(path, self._record(name)))
-
     def json(self, name: str) -> Any:
         """Parse a JSON file.
 

@@ -60,14 +60,11 @@ class Draft:
         self._records[name] = self._write(name, lambda path: tables.write_table(path, table))
 
     def write_tensors(
-        self,
-        name: str,
-        tensors_by_name: Mapping[str, torch.Tensor | np.ndarray[Any, Any]],
-        metadata: Mapping[str, JSON] | None = None,
+        self, name: str, tensors_by_name: Mapping[str, torch.Tensor | np.ndarray[Any, Any]]
     ) -> None:
         """Write a safetensors file; see `tensors.write_tensors`."""
         self._records[name] = self._write(
-            name, lambda path: tensors.write_tensors(path, tensors_by_name, metadata)
+            name, lambda path: tensors.write_tensors(path, tensors_by_name)
         )
 
     def write_json(self, name: str, value: JSON) -> None:

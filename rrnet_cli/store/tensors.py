@@ -1,7 +1,7 @@
 """Tensors as safetensors: canonical bytes out, headers compared with the manifest in.
 
-The library validates the header (size, offsets, overlaps, overflow) but has no checksum, leaves the
-order of several metadata keys to chance, and does not say which tensors there should be.
+The library validates the header (size, offsets, overlaps, overflow) but has no checksum, and does
+not say which tensors there should be.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rrnet_cli.store.digests import JSON, canonical_json, parse_json
 from rrnet_cli.store.manifest import FileRecord, TensorRecord
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-_METADATA_KEY = "rrnet"
 _OS_ERROR = re.compile(r"os error (\d+)")
 _DTYPES = {
     "bool": "BOOL",
@@ -41,31 +39,27 @@ _DTYPES = {
 
 
 def write_tensors(
-    path: Path,
-    tensors: Mapping[str, torch.Tensor | np.ndarray[Any, Any]],
-    metadata: Mapping[str, JSON] | None = None,
+    path: Path, tensors: Mapping[str, torch.Tensor | np.ndarray[Any, Any]]
 ) -> dict[str, Any]:
     """Write a new safetensors file; equal content gives equal bytes.
 
     Args:
         path: Where.
         tensors: Of any shape, on any device, contiguous or not; torch or numpy.
-        metadata: Kept in one key as canonical JSON.
 
     Returns:
         The field `tensors` of its `FileRecord`.
 
     Raises:
-        ValueError: An element type numpy does not have (bfloat16), or metadata that is no JSON.
+        ValueError: An element type numpy does not have (bfloat16).
         OSError: From the disk.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     arrays = {name: _as_array(name, tensors[name]) for name in sorted(tensors)}
-    header = None if metadata is None else {_METADATA_KEY: canonical_json(metadata)}
     try:
-        save_file(arrays, str(path), metadata=header)
+        save_file(arrays, str(path))
     except SafetensorError as error:
         raise _as_os_error(error, path) from error
     records = {
@@ -93,17 +87,6 @@ def read_arrays(path: Path, record: FileRecord) -> dict[str, np.ndarray[Any, Any
     """
     with _open(path, record, "numpy") as file:
         return {name: file.get_tensor(name) for name in record.tensors or {}}
-
-
-def read_metadata(path: Path, record: FileRecord) -> dict[str, Any]:
-    """Return what was given as `metadata`, empty when nothing was.
-
-    Raises:
-        ValueError: It is no safetensors file or disagrees with its record.
-    """
-    with _open(path, record, "numpy") as file:
-        header = file.metadata() or {}
-    return dict(parse_json(header[_METADATA_KEY].encode())) if _METADATA_KEY in header else {}
 
 
 def check_tensors(path: Path, record: FileRecord) -> None:

@@ -32,7 +32,6 @@ def build(draft: Draft, shift: float = 0.0) -> None:
     draft.write_tensors(
         "features.safetensors",
         {"text": np.ones((2, 4), "f4"), "audio": np.arange(6, dtype="f4").reshape(3, 2) + shift},
-        {"b": 1, "a": [2]},
     )
     draft.write_json("metrics.json", {"top1": 0.5})
     draft.path("plots/curve.png").write_bytes(b"\x89PNG not really")

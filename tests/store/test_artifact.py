@@ -36,7 +36,6 @@ def test_everything_written_is_read_back(artifact: Artifact) -> None:
     assert artifact.table("edges/audio.intra.audio.parquet").num_rows == 50
     assert artifact.arrays("features.safetensors")["audio"].tolist() == [[0, 1], [2, 3], [4, 5]]
     assert artifact.tensors("features.safetensors")["text"].sum().item() == 8
-    assert artifact.metadata("features.safetensors") == {"a": [2], "b": 1}
     assert artifact.json("metrics.json") == {"top1": 0.5}
     assert artifact.file("plots/curve.png").read_bytes().startswith(b"\x89PNG")
     assert list(artifact.problems()) == []

@@ -33,9 +33,9 @@ def record_of(fields: dict[str, Any]) -> FileRecord:
     return FileRecord(size=0, sha256="0" * 64, **fields)
 
 
-def write(path: Path, values: Any, metadata: Any = None) -> FileRecord:
+def write(path: Path, values: Any) -> FileRecord:
     path.unlink(missing_ok=True)
-    return record_of(tensors.write_tensors(path, values, metadata))
+    return record_of(tensors.write_tensors(path, values))
 
 
 @shared
@@ -61,13 +61,12 @@ def test_torch_and_numpy_give_the_same_bytes(tmp_path: Path) -> None:
         "rng": torch.get_rng_state(),
         "grad": torch.ones(2, requires_grad=True),
     }
-    record = write(tmp_path / "torch", values, {"b": 1, "a": 2})
+    record = write(tmp_path / "torch", values)
     others = {name: np.array(value.detach()) for name, value in reversed(values.items())}
-    assert write(tmp_path / "numpy", others, {"a": 2, "b": 1}) == record
+    assert write(tmp_path / "numpy", others) == record
     assert (tmp_path / "torch").read_bytes() == (tmp_path / "numpy").read_bytes()
     read = tensors.read_tensors(tmp_path / "torch", record)
     assert all(torch.equal(read[name], values[name]) for name in values)
-    assert tensors.read_metadata(tmp_path / "torch", record) == {"a": 2, "b": 1}
 
 
 def test_writing_to_a_mapped_tensor_leaves_the_file_alone(tmp_path: Path) -> None:
@@ -133,7 +132,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("read", [Artifact.tensors, Artifact.arrays, Artifact.metadata])
+@pytest.mark.parametrize("read", [Artifact.tensors, Artifact.arrays])
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_files_that_a_manifest_vouches_for(
     artifact: Artifact, case: str, read: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
