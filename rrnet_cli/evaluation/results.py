@@ -40,12 +40,11 @@ HEADER = (
     "n",
     "runs",
     "paper",
-    "best peer",
     "commit",
     "date",
     "command",
 )
-_NUMERIC = frozenset({"baseline", "RR-Net", "p", "n", "paper", "best peer"})
+_NUMERIC = frozenset({"baseline", "RR-Net", "p", "n", "paper"})
 
 
 class ResultRow(BaseModel):
@@ -62,7 +61,6 @@ class ResultRow(BaseModel):
         n: Distinct test instances.
         folds_or_seeds: Which runs these are figures of.
         paper: The paper's own figure for RR-Net on its own data and baseline.
-        best_peer: The best figure of any method that was run on the same instances.
         command: The command line that made it.
         commit: Of the code.
         date: UTC day, ISO 8601.
@@ -85,7 +83,6 @@ class ResultRow(BaseModel):
     n: Annotated[int, Field(gt=0)] | None = None
     folds_or_seeds: str | int | None = None
     paper: Number | None = None
-    best_peer: Number | str | None = None
     command: str | None = None
     commit: str | None = None
     date: str | None = None
@@ -118,7 +115,6 @@ def result_rows(
             preset=report["preset"],
             folds_or_seeds=report["folds_or_seeds"],
             paper=paper.get(f"{row['metric']}.{report['backbone']}", paper.get(row["metric"])),
-            best_peer=None,
             command=command,
             commit=commit,
             date=date,
@@ -232,10 +228,8 @@ def _read_file(file: Path) -> list[ResultRow] | None:
 
 
 def _cells(row: ResultRow) -> list[str]:
-    def figure(value: float | str | None, std: float | None = None) -> str:
-        if value is None or isinstance(value, str):
-            return value or "—"
-        return format_figure(row.metric, value, std)
+    def figure(value: float | None, std: float | None = None) -> str:
+        return "—" if value is None else format_figure(row.metric, value, std)
 
     tested = None not in (row.difference, row.ci_low, row.ci_high)
     return [
@@ -250,7 +244,6 @@ def _cells(row: ResultRow) -> list[str]:
         "—" if row.n is None else f"{row.n:,}",
         "—" if row.folds_or_seeds is None else str(row.folds_or_seeds),
         figure(row.paper),
-        figure(row.best_peer),
         row.commit or "—",
         row.date or "—",
         f"`{row.command}`" if row.command else "—",

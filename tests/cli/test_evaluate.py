@@ -36,7 +36,7 @@ def test_commands(store, invoke):
     assert "top-1 accuracy (%), pooled" in done.out and "mean ± std" in done.out
     rows = json.loads(kept.read_text())
     assert [row["metric"] for row in rows] == ["top1"]
-    assert rows[0]["paper"] == 96.5 and rows[0]["best_peer"] is None
+    assert rows[0]["paper"] == 96.5
     assert rows[0]["command"] == (
         f"rrnet eval {first} {second} --artifacts artifacts --resamples 100 "
         "--save-results kept/esc10.json"

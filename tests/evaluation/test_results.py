@@ -24,7 +24,6 @@ ROW = {
     "n": 400,
     "folds_or_seeds": "fold 1-5",
     "paper": 96.5,
-    "best_peer": None,
     "command": "rrnet eval 'a|b'",
     "commit": "0123abc",
     "date": "2024-01-02",
@@ -111,7 +110,7 @@ def test_the_table_has_one_line_a_row_and_the_papers_column_apart(tmp_path):
     )
     assert esc["baseline"] == "85.25 ± 4.50"
     assert esc["difference"] == "+0.75 [-0.50, +2.00] no difference shown"
-    assert (esc["paper"], esc["best peer"], esc["n"]) == ("96.50", "—", "400")
+    assert (esc["paper"], esc["n"]) == ("96.50", "400")
     assert esc["command"] == "`rrnet eval 'a\\|b'`"
     assert (ciao["difference"], ciao["p"], ciao["paper"]) == ("—", "—", "—")
 
