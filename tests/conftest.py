@@ -103,16 +103,6 @@ def begun(
 
 
 @pytest.fixture
-def rrnet(tmp_path: Path) -> Callable[..., Result]:
-    """The command in a process of its own, in an empty folder with an empty store."""
-
-    def run(*args: str | Path, **options: Any) -> Result:
-        return run_command(*args, **{"cwd": tmp_path, **options})
-
-    return run
-
-
-@pytest.fixture
 def invoke(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Result]:

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -120,7 +119,7 @@ def test_a_reader_that_leaves_early(first_run: tuple[Path, list[Result]]) -> Non
 
 
 def test_force_makes_it_again_with_the_same_content(
-    rrnet: Callable[..., Result], first_run: tuple[Path, list[Result]]
+    first_run: tuple[Path, list[Result]],
 ) -> None:
     folder, results = first_run
     reference = results[2].json["artifact"]
