@@ -35,9 +35,6 @@ def peers(
     label-spreading, label-propagation, correct-and-smooth, appnp, gat. Each becomes the model
     `<graph>-<peer>`.
     """
-    from rrnet_cli import runtime
-
-    runtime.prepare()
     session = ctx.obj
     if listing:
         if graph or only:

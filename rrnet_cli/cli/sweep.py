@@ -60,9 +60,6 @@ def sweep(
     was interrupted goes on where it was. With --trials each key is drawn at random, but for the
     seed: every setting is trained with every seed of --grid seed=… and judged by the mean.
     """
-    from rrnet_cli import runtime
-
-    runtime.prepare()
     from rrnet_cli.cli.train_settings import train_options, train_settings
     from rrnet_cli.evaluation.sweeps import sweep_text
     from rrnet_cli.stages.sweep import TRIALS, Trial, varied

@@ -86,9 +86,6 @@ def train(
     ] = None,
 ) -> None:
     """Train RR-Net on a graph, choosing the epoch on validation."""
-    from rrnet_cli import runtime
-
-    runtime.prepare()
     from rrnet_cli.cli import launch
     from rrnet_cli.cli.train_settings import train_settings
     from rrnet_cli.stages.train import assist, check_group
