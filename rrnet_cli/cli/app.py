@@ -141,7 +141,7 @@ def run(argv: Sequence[str]) -> int:
         argv: The words after the program's name.
 
     Returns:
-        The exit code of DESIGN section 8; nothing is raised.
+        The exit code (docs/cli.md#exit-codes); nothing is raised.
     """
     _never_fail_to_print()
     session = Session(argv=tuple(argv))

@@ -1,4 +1,7 @@
-"""The error boundary: a failure becomes one line, a hint and an exit code (DESIGN section 8)."""
+"""The error boundary: a failure becomes one line, a hint and an exit code.
+
+The codes are those of docs/cli.md#exit-codes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sound data sets: the ESC-50 repository, a folder a class, a manifest (DESIGN section 4)."""
+"""Sound data sets: the ESC-50 repository, a folder a class, a manifest."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ _FULL_SCALE = 32768.0
 def decode_clip(path: Path, sample_rate: int, name: str | None = None) -> NDArray[np.int16]:
     """Decode one file.
 
-    The steps follow EnvNet's preparation (DESIGN appendix A.1): mean of the channels, resampling,
-    quantisation to 16 bit, and only then the cut of exact-zero samples at both ends (a decoded
-    Ogg is float and its silence is not exactly zero before).
+    The steps follow EnvNet's preparation: mean of the channels, resampling, quantisation to 16 bit,
+    and only then the cut of exact-zero samples at both ends (a decoded Ogg is float and its silence
+    is not exactly zero before).
 
     Args:
         path: A file in any format of libsndfile.

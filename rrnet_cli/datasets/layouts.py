@@ -50,7 +50,6 @@ class Located:
     Attributes:
         root: The folder that ids are relative to.
         tables: Files besides the instances that decide the result.
-        folder: Where the files of the ids are, below `root`; ids include it.
         catalogue: Ids, labels, splits.
         notes: What the user should hear at loading.
         skips: Files left out already.

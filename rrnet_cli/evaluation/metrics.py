@@ -20,7 +20,7 @@ IntArray = NDArray[np.int64]
 PROBABILITY_FLOOR = 1e-6
 """Lowest probability that the likelihood charges for: a true class outside the candidates has
 probability 0 and would cost infinitely much, so every probability is raised to this (13.8 nats)
-for baseline and RR-Net alike. `floored` counts how often it mattered."""
+for baseline and RR-Net alike. `nll_floored` of `ClassRun.detail` counts how often it mattered."""
 
 
 def label_ranks(scores: FloatArray, labels: IntArray) -> IntArray:

@@ -41,7 +41,6 @@ class Leader:
 
     Args:
         problem: The ordinary graph.
-        plan_of: Makes the plan, given the network's inputs.
         node: (num_nodes,) number within the parts of each node, by side.
         edge: Likewise of inter-edges.
     """

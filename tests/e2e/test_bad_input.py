@@ -1,4 +1,4 @@
-"""Bad input of every kind: the exit code of DESIGN section 8, one error line, nothing half made."""
+"""Bad input of every kind: an exit code of docs/cli.md, one error line, nothing half made."""
 
 from __future__ import annotations
 
