@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rrnet_cli import runtime
+from rrnet_cli.datasets import files
 
 
 def test_the_allocator_is_tuned_on_glibc_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,6 +56,14 @@ def test_processes_share_the_cores(
     monkeypatch.setattr(runtime, "usable_cores", lambda: cores)
     monkeypatch.setenv("OMP_NUM_THREADS", given)
     assert runtime.threads_each(processes) == expected
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (3, 3), (64, files.MAX_THREADS)])
+def test_files_are_decoded_on_the_usable_cores(
+    cores: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "usable_cores", lambda: cores)
+    assert files.num_threads() == threads
 
 
 def test_waits_are_short_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:

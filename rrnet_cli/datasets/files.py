@@ -11,6 +11,7 @@ from typing import TypeVar
 from rrnet_cli.datasets.base import OnError
 from rrnet_cli.errors import ConfigError, InputError
 from rrnet_cli.progress import Reporter
+from rrnet_cli.runtime import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -163,10 +164,8 @@ class Skips:
 
 
 def num_threads() -> int:
-    """Threads to decode on: one a processor that this process may use, at most `MAX_THREADS`."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(MAX_THREADS, len(os.sched_getaffinity(0)))
-    return min(MAX_THREADS, os.cpu_count() or 1)
+    """Threads to decode on: one a core that this process may use, at most `MAX_THREADS`."""
+    return min(MAX_THREADS, usable_cores())
 
 
 def in_threads(
