@@ -40,9 +40,9 @@ def check_base(settings: GraphSettings, base: GraphSettings) -> None:
     Raises:
         ConfigError: Names the setting.
     """
-    if base.intra != "knn" or base.k_intra == 0:
+    if base.intra != "knn":
         raise ConfigError(
-            f"--base: it has no nearest neighbours (intra {base.intra}, k_intra {base.k_intra})",
+            f"--base: it has no nearest neighbours (intra {base.intra})",
             "Leave --base out: there is nothing to search.",
         )
     if base.shuffle_intra is not None:
