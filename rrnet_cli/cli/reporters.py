@@ -125,11 +125,9 @@ class BarReporter:
         self,
         console: Console,
         *,
-        after: float = BAR_AFTER,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.console = console
-        self.after = after
         self.clock = clock or time.monotonic
         self.progress: Progress | None = None
         self.open_bars = 0
@@ -178,7 +176,7 @@ class _BarTask:
 
     def advance(self, steps: int = 1, status: str = "") -> None:
         self.gauge.count(steps, status)
-        if self.handle is None and self.gauge.elapsed >= self.reporter.after:
+        if self.handle is None and self.gauge.elapsed >= BAR_AFTER:
             self.handle = self.reporter.show(self.gauge)
         if self.handle is not None and self.reporter.progress is not None:
             self.reporter.progress.update(

@@ -97,15 +97,12 @@ class Reproduction:
         return stream.getvalue()
 
 
-def comparison_section(
-    lines: Sequence[ResultLine], *, peers: bool = True, title: str | None = None
-) -> Section:
+def comparison_section(lines: Sequence[ResultLine], *, peers: bool = True) -> Section:
     """The paper's figures beside ours: one row a data set, baseline and metric.
 
     Args:
         lines: In their order.
         peers: Whether there are columns for the control without units and for the best peer.
-        title: Above the table.
     """
     swept = any(line.setting for line in lines)
     metrics = {line.metric for line in lines} != {"top1"}
@@ -136,7 +133,7 @@ def comparison_section(
         "runs": [line.runs for line in lines],
         "commit": [line.commit or NOTHING for line in lines],
     }
-    return _section(columns, title)
+    return _section(columns)
 
 
 def methods_section(lines: Sequence[ResultLine], names: Mapping[str, str], title: str) -> Section:
@@ -218,7 +215,7 @@ def statistics_section(
             if ours is not None:
                 records.append({**record, "source": "ours", "value": ours[name]})
     columns["commit"] = [commit] * len(counts)
-    return _section(columns, None), records
+    return _section(columns), records
 
 
 def _numbers(line: ResultLine, figure: Figure) -> dict[str, Any]:
@@ -236,7 +233,7 @@ def _numbers(line: ResultLine, figure: Figure) -> dict[str, Any]:
     }
 
 
-def _section(columns: Mapping[str, Sequence[str]], title: str | None) -> Section:
+def _section(columns: Mapping[str, Sequence[str]], title: str | None = None) -> Section:
     left = {"data", "backbone", "method", "setting", "metric", "best peer", "oracle bound", "runs"}
     return Section(
         list(columns),

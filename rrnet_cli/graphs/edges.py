@@ -138,7 +138,7 @@ class EdgeTable:
             src_sorted, dst_sorted = src[order], dst[order]
             same = (src_sorted[1:] == src_sorted[:-1]) & (dst_sorted[1:] == dst_sorted[:-1])
             if same.any():
-                _refuse_duplicate(int(order[1:][same].min()), src, dst, InputError)
+                _refuse_duplicate(int(order[1:][same].min()), src, dst)
             src, dst = src_sorted, dst_sorted
             attributes = {name: values[order] for name, values in attributes.items()}
         return cls(src, dst, attributes)
@@ -165,24 +165,17 @@ class EdgeTable:
         order = [name for name in INTER_COLUMNS if name in self.attributes]
         return {"src": self.src, "dst": self.dst} | {name: self.attributes[name] for name in order}
 
-    def check_ids(
-        self,
-        num_src: int,
-        num_dst: int,
-        *,
-        where: str = "edges",
-        error: type[RRNetError] = InputError,
-    ) -> None:
+    def check_ids(self, num_src: int, num_dst: int, *, where: str = "edges") -> None:
         """Check that every id names a node (DGL itself accepts negative ids silently).
 
         Raises:
-            RRNetError: `error`, naming the column and the first row outside the range.
+            InputError: Names the column and the first row outside the range.
         """
         for name, ids, count in (("src", self.src, num_src), ("dst", self.dst, num_dst)):
             bad = (ids < 0) | (ids >= count)
             if bad.any():
                 row = int(bad.argmax())
-                raise error(
+                raise InputError(
                     f"{where}: column {name!r}, row {row}: id {ids[row]} is not in 0..{count - 1}"
                 )
 
@@ -276,11 +269,11 @@ def _check_order(src: NDArray[np.int64], dst: NDArray[np.int64]) -> None:
     if row is None:
         return
     if src[row] == src[row - 1] and dst[row] == dst[row - 1]:
-        _refuse_duplicate(row, src, dst, InputError)
+        _refuse_duplicate(row, src, dst)
     raise InputError(f"columns 'dst', 'src', row {row}: not sorted by dst then src")
 
 
-def _refuse_duplicate(
-    row: int, src: NDArray[np.int64], dst: NDArray[np.int64], error: type[RRNetError]
-) -> None:
-    raise error(f"columns 'src', 'dst', row {row}: edge {src[row]} -> {dst[row]} is there twice")
+def _refuse_duplicate(row: int, src: NDArray[np.int64], dst: NDArray[np.int64]) -> None:
+    raise InputError(
+        f"columns 'src', 'dst', row {row}: edge {src[row]} -> {dst[row]} is there twice"
+    )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rrnet_cli.graphs.keys import Keys, Metric
-from rrnet_cli.graphs.knn import BLOCK_BYTES, Neighbours, prepare, search_rows
+from rrnet_cli.graphs.knn import Neighbours, prepare, search_rows
 from rrnet_cli.progress import Reporter, SilentReporter
 
 _MOST_PAIRS = 2**20
@@ -43,7 +43,6 @@ def extend_neighbours(
     *,
     metric: Metric = "cosine",
     modality: str = "node",
-    block_bytes: int = BLOCK_BYTES,
     reporter: Reporter | None = None,
 ) -> Neighbours:
     """The `k` nearest other nodes of every node, given the lists of some among themselves.
@@ -56,7 +55,6 @@ def extend_neighbours(
         known: The lists that there are.
         metric: As of `nearest_neighbours`, and of the known lists.
         modality: Node type, for messages.
-        block_bytes: Bound of one block of scores.
         reporter: Told of progress, in rows.
 
     Raises:
@@ -78,9 +76,9 @@ def extend_neighbours(
     is_new[known.nodes] = False
     new = is_new.nonzero().squeeze(1)
     points = keys.points[new]
-    size = max(1, min(block_bytes // 4, _MOST_PAIRS) // len(new))
+    size = max(1, _MOST_PAIRS // len(new))
     with reporter.task(f"neighbours of {modality}", num_nodes, unit="rows") as task:
-        for rows, near, nearness in search_rows(keys, new, k, block_bytes):
+        for rows, near, nearness in search_rows(keys, new, k):
             index[rows], similarity[rows] = near, nearness
             task.advance(len(rows))
         lists = (part.split(size) for part in (known.nodes, known.index, known.similarity))

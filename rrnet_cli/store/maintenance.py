@@ -53,12 +53,11 @@ class Lineage:
     problem: str | None
 
 
-def list_entries(catalog: Catalog, kind: str | None = None, name: str | None = None) -> list[Entry]:
+def list_entries(catalog: Catalog, kind: str | None = None) -> list[Entry]:
     """List what there is, sound or not; content is not read."""
     entries: list[Entry] = []
-    refs = catalog.refs(kind, name)
-    for (each_kind, each_name), group in groupby(refs, lambda ref: (ref.kind, ref.name)):
-        newest = catalog.newest(each_kind, each_name)
+    for (each_kind, name), group in groupby(catalog.refs(kind), lambda ref: (ref.kind, ref.name)):
+        newest = catalog.newest(each_kind, name)
         for ref in group:
             artifact, problem = _try_open(catalog, ref)
             manifest = artifact.manifest if artifact else None
