@@ -16,6 +16,9 @@ from rrnet_cli.features.batches import Inputs, chunks
 from rrnet_cli.features.network import BaselineNet
 from rrnet_cli.progress import Reporter, SilentReporter
 
+BATCH_SIZE = 64
+"""Views that go through a network at a time; shards are cut between such batches."""
+
 
 @dataclass(frozen=True)
 class Applied:
@@ -32,7 +35,7 @@ class Applied:
     first: NDArray[np.float32]
 
 
-def batch_of(views: int, batch_size: int = 64) -> int:
+def batch_of(views: int, batch_size: int = BATCH_SIZE) -> int:
     """Instances that go through a network at a time, when each has so many views."""
     return max(1, batch_size // views)
 
@@ -42,7 +45,7 @@ def apply(
     inputs: Inputs,
     *,
     rows: NDArray[np.int64] | None = None,
-    batch_size: int = 64,
+    batch_size: int = BATCH_SIZE,
     reporter: Reporter | None = None,
 ) -> Applied:
     """Representation and logits of instances, in float32 whatever the training's precision.
