@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 
 from rrnet_cli.progress import Reporter, SilentReporter
 
-SAMPLE_RATE = 22_050
-"""Rate in Hz that clips are read at for these features."""
-
 WINDOW, HOP = 2048, 512
 NUM_MELS, NUM_MFCC = 64, 20
 FLOOR_DB = 80.0
@@ -24,7 +21,7 @@ THREADS = 2
 
 def logmel_statistics(
     clips: Sequence[NDArray[np.int16]],
-    sample_rate: int = SAMPLE_RATE,
+    sample_rate: int,
     *,
     reporter: Reporter | None = None,
 ) -> NDArray[np.float32]:
