@@ -15,6 +15,7 @@ from rrnet_cli.features.linear import fit_linear
 from rrnet_cli.features.rating_baseline import refit as fit_again
 from rrnet_cli.features.rating_data import RatingData
 from rrnet_cli.graphs.candidates import log_softmax
+from rrnet_cli.progress import Reporter
 from rrnet_cli.training.problem import Refit
 
 if TYPE_CHECKING:
@@ -52,18 +53,23 @@ def refit_of(
     return None
 
 
-def unseen_prior(features: Artifact) -> NDArray[np.float32]:
+def unseen_prior(features: Artifact, reporter: Reporter) -> NDArray[np.float32]:
     """Logits of a classification; of a linear baseline, those of FIT as of an instance not seen.
 
     As given where they are so already (cross-fitting), where the baseline is a network, or where
-    there is too little to deal: fewer than `PARTS` instances, or than two classes of two.
+    there is too little to deal: fewer than `PARTS` instances, or than two classes of two. They are
+    dealt one by one, clips of one recording too: features do not keep which those are.
+
+    Args:
+        features: Of a classification.
+        reporter: Told which part is next.
 
     Returns:
         (num_instances, num_classes) float32.
     """
     logits = features.arrays("prior.safetensors")["logits"]
     summary = features.manifest.summary
-    if summary["backbone"] not in LINEAR or summary["prior"] == "out-of-fold":
+    if summary["backbone"] not in LINEAR or summary.get("prior") == "out-of-fold":
         return logits
     table = features.table("instances.parquet", ("label", "role"))
     label, role = (table[name].to_numpy() for name in ("label", "role"))
@@ -76,7 +82,7 @@ def unseen_prior(features: Artifact) -> NDArray[np.float32]:
     def refit(part: int, shown: NDArray[np.int8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         return fit_linear(matrix, labels, shown, logits.shape[1]).logits[rows]
 
-    return out_of_fold(logits, roles, fit_parts(roles, PARTS, 0, labels=labels), refit)
+    return out_of_fold(logits, roles, fit_parts(roles, PARTS, 0, labels=labels), refit, reporter)
 
 
 def _of_classes(graph: dgl.DGLGraph, features: Artifact) -> Refit:

@@ -86,7 +86,7 @@ def run_peers(
         seen = data()
         if isinstance(seen, RatingData):
             return seen
-        return replace(seen, log_prior=log_softmax(unseen_prior(features)))
+        return replace(seen, log_prior=log_softmax(unseen_prior(features, reporter)))
 
     outcomes = []
     for peer in chosen:

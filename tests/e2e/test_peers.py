@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rrnet_cli.evaluation.peers.base import Peer
+from rrnet_cli.evaluation.peers.base import ClassData, Peer
 from rrnet_cli.evaluation.peers.registry import PEERS
+from rrnet_cli.evaluation.peers.registry import peers as registered
 from rrnet_cli.evaluation.peers.trustsvd import PEER as TRUSTSVD
 from rrnet_cli.evaluation.peers.tune import Tuned, tune
 from rrnet_cli.stages._second import left_features
@@ -132,6 +133,31 @@ def test_class_peers_of_a_graph(invoke: Invoke, store: Path) -> None:
         assert invoke("eval", row["artifact"], "--resamples", "50").code == 0
 
 
+def test_what_each_class_peer_is_given(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who learns from the prior of FIT has one that did not see it; all know the candidates."""
+    given: dict[str, ClassData] = {}
+
+    def seen(peer: Peer, data: ClassData, *more: Any) -> Tuned:
+        given[peer.name] = data
+        return tune(peer, data, *more)
+
+    monkeypatch.setattr("rrnet_cli.stages.peers.tune", seen)
+    assert invoke("extract", "digits", "--limit", "12", "--name", "some").code == 0
+    assert invoke("build-graph", "some", "--k-inter", "4").code == 0
+    names = ("knn", "correct-and-smooth")
+    assert invoke("peers", "some", "--only", ",".join(names)).code == 0
+    plain, corrected = (given[name] for name in names)
+    assert (plain.candidates.sum(axis=1) == 4).all()
+    moved = (plain.log_prior != corrected.log_prior).any(axis=1)
+    assert moved[plain.labels >= 0].all() and not moved[plain.labels < 0].any()
+    for name in names:
+        (peer,) = registered("classification", [name])
+        made = Store(tmp_path / "artifacts").resolve("model", f"some-{name}")
+        assert made.manifest.params["revision"] == peer.revision
+
+
 def test_peers_without_their_library_are_left_out_unless_named(
     invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +193,7 @@ def test_peers_are_listed_without_a_store_or_their_library(
     assert by_name["svd"]["needs"] == "surprise" and by_name["mf"]["needs"] is None
     text = invoke("peers", "--list").out
     assert len(text.splitlines()) == 1 + len(listed)
-    assert "dim 10; reg 0.6, 1.2, 2.4; social 0.1, 0.9" in text
+    assert "dim 10; reg 0.6, 1.2, 2.4, 4.8; social 0.1, 0.9" in text
     refused = invoke("peers", "ft", "--list")
     assert refused.code == 2 and "--list" in refused.err
 

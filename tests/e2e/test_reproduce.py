@@ -136,6 +136,8 @@ def test_the_controls_of_trust_links_have_units_and_graphs_of_their_own(
     )
     assert "intra" not in plain.params["units"]
     assert links.params["units"] == shuffled.params["units"] == ["inter", "intra", "inter", "inter"]
+    graph = store.resolve("graph", str(shuffled.inputs["graph"]))
+    assert graph.manifest.params["shuffle_intra"] == 5, "a permutation a split"
     assert plain.inputs["graph"] == links.inputs["graph"] != shuffled.inputs["graph"]
 
 

@@ -12,6 +12,7 @@ from rrnet_cli.datasets.base import FIT, HOLD
 from rrnet_cli.features.linear import fit_linear
 from rrnet_cli.features.rating_bias import RatingTable, fit_bias
 from rrnet_cli.graphs.candidates import log_softmax
+from rrnet_cli.progress import SilentReporter
 from rrnet_cli.stages._refit import refit_of, unseen_prior
 
 
@@ -67,12 +68,12 @@ def test_the_prior_of_fitted_instances_is_of_baselines_that_did_not_see_them() -
     roles = np.where(np.arange(60) < 50, FIT, HOLD).astype(np.int8)
     logits = fit_linear(matrix, labels, roles, 3).logits
     features = classes(labels, matrix, fitted=50, logits=logits)
-    unseen = unseen_prior(features)
+    unseen = unseen_prior(features, SilentReporter())
     assert (logits[:50].argmax(1) == labels[:50]).all()
     assert (unseen[:50].argmax(1) == labels[:50]).mean() < 0.6, "noise tells nothing"
     np.testing.assert_array_equal(unseen[50:], logits[50:])
     other = np.where(np.arange(60) < 50, labels, (labels + 1) % 3)
-    again = unseen_prior(classes(other, matrix, fitted=50, logits=logits))
+    again = unseen_prior(classes(other, matrix, fitted=50, logits=logits), SilentReporter())
     np.testing.assert_array_equal(again, unseen)
 
 
@@ -90,7 +91,7 @@ def test_else_the_prior_stays_as_it_is(features: dict) -> None:
     logits = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
     matrix = np.random.default_rng(1).normal(size=(60, 5)).astype(np.float32)
     given = {"labels": np.arange(60) % 3, "matrix": matrix, "logits": logits} | features
-    assert unseen_prior(classes(**given)) is logits
+    assert unseen_prior(classes(**given), SilentReporter()) is logits
 
 
 def test_no_label_that_is_not_shown_is_read(problem) -> None:

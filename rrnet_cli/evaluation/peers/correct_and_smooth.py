@@ -40,7 +40,7 @@ def fit(data: ClassData, params: Mapping[str, float], seed: int, reporter: Repor
     all views of a picture, as RR-Net `plus` starts from it. Where that of fitted instances is
     in-sample it is nearly without error there, so there is nothing to correct: the result is then
     little more than "smooth". Of linear baselines it is out-of-fold (`stages._refit`), of others
-    after `extract --cross-fit`.
+    after `extract --cross-fit`; over several views it is in-sample even then.
 
     Raises:
         InputError: FIT is of fewer than two classes.

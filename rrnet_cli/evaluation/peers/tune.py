@@ -82,8 +82,10 @@ def select_metrics(data: ClassData | RatingData, prediction: Any) -> dict[str, f
             "select_mae": float(np.abs(error).mean()),
             "select_rmse": float(np.sqrt(np.square(error).mean())),
         }
-    candidate = data.candidates[data.select]
-    chosen = candidate_distribution(np.where(candidate, prediction[data.select], -np.inf))
+    answer = prediction[data.select]
+    if not np.isfinite(answer).all():
+        return {"select_top1": np.nan, "select_nll": np.nan}
+    chosen = candidate_distribution(np.where(data.candidates[data.select], answer, -np.inf))
     match = chosen[np.arange(len(chosen)), data.select_labels]
     return {
         "select_top1": float((chosen.argmax(axis=1) == data.select_labels).mean()),

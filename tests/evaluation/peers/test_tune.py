@@ -53,6 +53,13 @@ def test_class_metrics_floor_the_probability() -> None:
     assert metrics["select_nll"] == pytest.approx(-(np.log(0.75) + np.log(1e-7)) / 2)
 
 
+def test_a_class_that_is_not_answered_leaves_the_whole_setting_out() -> None:
+    data = class_data(num=8)
+    prediction = np.full((8, 3), 1 / 3)
+    prediction[data.select[0], 2] = np.nan
+    assert np.isnan(list(select_metrics(data, prediction).values())).all()
+
+
 def test_an_answer_counts_among_the_candidates_alone() -> None:
     data = class_data(num=8)
     prediction = np.tile([0.5, 0.3, 0.2], (8, 1))
