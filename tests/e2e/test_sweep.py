@@ -42,8 +42,9 @@ def checkpoints(store: Path) -> dict[str, str]:
 def short_trials_are_over(store: Path, earlier: set[str]) -> bool:
     """Whether both are kept, and each long one has made a checkpoint that is none of the `earlier`.
 
-    A child that still imports torch might end by a signal in its own way. A model is kept a moment before its own checkpoints go. One that is stopped in between leaves
-    them to `artifacts gc`, which is not what is tested here.
+    A child that still imports torch might end by a signal in its own way. A model is kept a moment
+    before its own checkpoints go; one that is stopped in between leaves them to `artifacts gc`,
+    which is not what is tested here.
     """
     kept, saved = weights(store), checkpoints(store)
     new = {version for name, version in saved.items() if name not in earlier}

@@ -100,5 +100,5 @@ def _peer(name: str, fit: Callable[..., Predict], paper: str, epochs: tuple[floa
     return Peer(name, "rating", f"{paper}; scikit-surprise", grid, fit, library="surprise")
 
 
-SVD = _peer("svd", fit_svd, "Koren, Bell & Volinsky 2009, eqs. (4), (5)", (20.0, 60.0, 100.0))
-SVDPP = _peer("svdpp", fit_svdpp, "Koren 2008, eq. (15)", (20.0, 40.0, 80.0))
+SVD = _peer("svd", fit_svd, "Koren, Bell & Volinsky 2009, eqs. (4), (5)", (60.0, 100.0))
+SVDPP = _peer("svdpp", fit_svdpp, "Koren 2008, eq. (15)", (40.0, 80.0))
