@@ -62,7 +62,8 @@ def reproduce(
         ),
     ] = None,
     presets: Annotated[
-        str, typer.Option(metavar="NAMES", help="paper, plus, or both.")
+        str,
+        typer.Option(metavar="NAMES", help="paper, plus, or both; none for a table's peers alone."),
     ] = "paper,plus",
     epochs: Annotated[
         int | None,
@@ -101,7 +102,7 @@ def reproduce(
     left out says "not run here".
     """
     from rrnet_cli.evaluation.kept_pages import KeptPage, read_page
-    from rrnet_cli.stages.reproduce import SWEPT, TARGETS
+    from rrnet_cli.stages.reproduce import SWEPT, TARGETS, WITH_PEERS
     from rrnet_cli.stages.reproduce import reproduce as run
     from rrnet_cli.stages.reproduce.cases import Options
     from rrnet_cli.stages.reproduce.chain import Chain, PlanningStore
@@ -112,6 +113,11 @@ def reproduce(
         raise ConfigError("table3 has no rows to keep", "leave out --keep: it counts in seconds")
     if values and target not in SWEPT:
         raise ConfigError(f"{target} varies no setting", "leave out --values")
+    if presets == "none" and (target not in WITH_PEERS or not peers):
+        raise ConfigError(
+            "--presets none leaves nothing to run",
+            f"peers alone are run for {', '.join(WITH_PEERS)}, without --no-peers",
+        )
     if data is None:
         raise ConfigError("reproduce needs the data sets", "pass --data DIR, or set RRNET_DATA")
     session: Session = ctx.obj
@@ -134,7 +140,10 @@ def reproduce(
         folds=_numbers("--folds", folds),
         seeds=_numbers("--seeds", seeds),
         values=_numbers("--values", values),
-        presets=[_one_of("--presets", name, ("paper", "plus")) for name in _words(presets)],
+        presets=[
+            _one_of("--presets", name, ("paper", "plus"))
+            for name in _words(None if presets == "none" else presets)
+        ],
         epochs=epochs,
         peers=peers,
         word_vectors=word_vectors,

@@ -141,6 +141,28 @@ def test_the_controls_of_trust_links_have_units_and_graphs_of_their_own(
     assert plain.inputs["graph"] == links.inputs["graph"] != shuffled.inputs["graph"]
 
 
+def test_peers_are_run_alone_and_join_what_is_kept(
+    folder: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    def row(*more: str) -> dict[str, str]:
+        asked = words(folder, "table4", "--only", "filmtrust", "--seeds", "5", *more)
+        result = invoke(*asked)
+        assert result.code == 0, result.err
+        lines = [line.strip("| ").split(" | ") for line in result.out.splitlines()]
+        (header,) = (line for line in lines if "best peer" in line)
+        found = next(line for line in lines if line[:2] == ["FilmTrust", "rating-bias"])
+        return dict(zip(header, found, strict=True))
+
+    without = row("--presets", "plus", "--no-peers")
+    assert without["best peer"] == "not run here"
+    alone = row("--presets", "none")
+    assert alone["ours: plus"] == "not run here" != alone["best peer"]
+    row("--presets", "plus", "--no-peers")
+    joined = row("--presets", "none", "--keep")
+    assert joined["ours: plus"] == without["ours: plus"]
+    assert joined["best peer"] == alone["best peer"]
+
+
 def test_a_missing_library_leaves_its_peers_out(
     folder: Path, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +181,8 @@ def test_a_missing_library_leaves_its_peers_out(
         (("table9",), "there is no target 'table9'"),
         (("table1", "--budget", "slow"), "--budget slow is not known"),
         (("table1", "--presets", "plsu"), "--presets plsu is not known"),
+        (("fig3", "--presets", "none"), "--presets none leaves nothing to run"),
+        (("table4", "--presets", "none", "--no-peers"), "--presets none leaves nothing to run"),
         (("table1", "--folds", "1,x"), "'x' is no number"),
         (("table1", "--only", "logmle"), "no row is called 'logmle'"),
         (("table1", "--values", "4"), "table1 varies no setting"),

@@ -8,7 +8,7 @@ from importlib import import_module
 from rrnet_cli.evaluation.reproduction_pages import Reproduction
 from rrnet_cli.stages.reproduce.chain import Chain
 
-__all__ = ["SWEPT", "TARGETS", "reproduce"]
+__all__ = ["SWEPT", "TARGETS", "WITH_PEERS", "reproduce"]
 
 TARGETS = {
     "table1": "table1:table",
@@ -23,6 +23,9 @@ TARGETS = {
 
 SWEPT = tuple(target for target, place in TARGETS.items() if place.startswith("sweeps:"))
 """Those that vary one setting."""
+
+WITH_PEERS = ("table1", "table2", "table4")
+"""Those that run other methods on the same graphs."""
 
 
 def reproduce(target: str, chain: Chain) -> Reproduction:
