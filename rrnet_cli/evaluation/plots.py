@@ -76,6 +76,7 @@ def curves(
                 marker="." if len(values) < 3 else "",
             )
         axis.set_xlabel("epoch")
+        axis.locator_params(axis="x", integer=True)  # there is no epoch 2.5
         axis.set_ylabel(axis_name(name))
         axis.set_title(axis_name(name))
         axis.grid(alpha=0.3)

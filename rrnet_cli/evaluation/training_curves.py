@@ -86,6 +86,7 @@ def training_figure(networks: Sequence[TrainingCurves], title: str) -> Any:
         name = "mean" if len(network.runs) > 1 else network.runs[0]
         axis.plot(epochs, network.mean, label=name, linewidth=2.4, color="black", marker=marker)
         axis.set(title=network.title, xlabel="epoch", ylabel="top-1 on select (%)")
+        axis.locator_params(axis="x", integer=True)  # there is no epoch 2.5
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small", loc="lower right")
     return figure
