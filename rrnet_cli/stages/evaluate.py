@@ -28,10 +28,13 @@ _HISTORY = "history.parquet"
 
 _FREE = {
     "features": ("data.fold", "data.split_seed", "seed"),
-    "graph": (),
+    "graph": ("shuffle_intra",),
     "model": ("seed",),
 }
-"""Parameters in which the runs of one evaluation may differ: folds and seeds, nothing else."""
+"""Parameters in which the runs of one evaluation may differ: folds and seeds, nothing else.
+
+One that none of the runs but some have (links shuffled or not) is no seed.
+"""
 
 
 def evaluate(
@@ -234,7 +237,10 @@ def _check_runs(sources: Sequence[Source]) -> None:
             ours, theirs = getattr(first, role).manifest, getattr(other, role).manifest
             mine, its = _flat(ours.params), _flat(theirs.params)
             unlike = sorted(
-                name for name in mine | its if name not in free and mine.get(name) != its.get(name)
+                name
+                for name in mine | its
+                if mine.get(name) != its.get(name)
+                and not (name in free and None not in (mine.get(name), its.get(name)))
             )
             if ours.data != theirs.data:
                 unlike.append("the raw data")
@@ -248,11 +254,13 @@ def _check_runs(sources: Sequence[Source]) -> None:
 
 def _varying(source: Source) -> dict[str, Any]:
     data, model = _flat(source.features.manifest.params), source.model.manifest.params
+    graph = source.graph.manifest.params
     return {
         "fold": data.get("data.fold"),
         "split seed": data.get("data.split_seed"),
         "baseline seed": data.get("seed"),
         "seed": model.get("seed"),
+        "permutation": graph.get("shuffle_intra"),
     }
 
 

@@ -123,7 +123,9 @@ def put_model(
     )
 
 
-def rating_problem(store: Store, split_seed: int = 0, unrated: bool = True) -> ArtifactRef:
+def rating_problem(
+    store: Store, split_seed: int = 0, unrated: bool = True, shuffle: int | None = None
+) -> ArtifactRef:
     user, item = (grid.ravel() for grid in np.meshgrid(range(USERS), range(ITEMS), indexing="ij"))
     rated = (user * 7 + item * 3) % 4 != 0
     rating = (1 + (user + 2 * item) % 5).astype(np.float32)
@@ -178,7 +180,10 @@ def rating_problem(store: Store, split_seed: int = 0, unrated: bool = True) -> A
                 }
             )
         },
-        {"inter": "all" if unrated else "fit"},
+        {
+            "inter": "all" if unrated else "fit",
+            **({} if shuffle is None else {"shuffle_intra": shuffle}),
+        },
         {"features": features},
     )
     return put_model(store, graph, features, f"ratings-seed{split_seed}-plus", "plus", 0)

@@ -207,6 +207,16 @@ def test_overlapping_random_splits_are_averaged(store):
     assert outcome.artifact.ref.name == "ratings-plus"
 
 
+def test_splits_with_permutations_of_their_own_are_averaged_and_not_with_those_without(store):
+    shuffled = [rating_problem(store, seed, shuffle=seed) for seed in (0, 1)]
+    assert run(store, *shuffled).artifact.json("metrics.json")["folds_or_seeds"] == "split seed 0-1"
+    of_one_split = [rating_problem(store, 0, shuffle=seed) for seed in (0, 1)]
+    report = run(store, *of_one_split).artifact.json("metrics.json")
+    assert report["folds_or_seeds"] == "permutation 0-1"
+    with pytest.raises(ConfigError, match="graph differs in shuffle_intra"):
+        run(store, shuffled[0], rating_problem(store, 1))
+
+
 def test_a_second_run_is_cached_and_force_is_not(store):
     model = class_problem(store)
     first, again, forced = run(store, model), run(store, model), run(store, model, force=True)
