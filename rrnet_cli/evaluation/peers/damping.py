@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from rrnet_cli.features.factors import Damping
-from rrnet_cli.features.rating_bias import RatingTable, choose_bias
+from rrnet_cli.features.rating_baseline import choose
 from rrnet_cli.features.rating_data import RatingData
+from rrnet_cli.progress import SilentReporter
+from rrnet_cli.settings import BaselineSettings
 
 
 def damping_of(data: RatingData, factors: float) -> Damping:
@@ -20,11 +22,5 @@ def damping_of(data: RatingData, factors: float) -> Damping:
 
 @lru_cache(maxsize=1)
 def _of_biases(data: RatingData) -> tuple[float, float]:
-    bias = choose_bias(
-        RatingTable(data.user, data.item, data.rating),
-        RatingTable(data.select_user, data.select_item, data.select_rating),
-        data.num_users,
-        data.num_items,
-        scale=data.scale,
-    )
-    return bias.user_reg, bias.item_reg
+    chosen = choose(BaselineSettings(backbone="rating-bias"), data, 0, SilentReporter()).facts
+    return chosen["user_reg"], chosen["item_reg"]
