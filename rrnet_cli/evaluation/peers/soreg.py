@@ -12,8 +12,9 @@ from torch import Tensor
 from rrnet_cli.evaluation.peers.base import Peer, Predict
 from rrnet_cli.evaluation.peers.damping import damping_of
 from rrnet_cli.evaluation.peers.mf import BiasedFactors
-from rrnet_cli.features.factors import Damping, fit_factors
+from rrnet_cli.features.factors import Damping, fit_factors, neighbour_sum
 from rrnet_cli.features.rating_data import RatingData
+from rrnet_cli.features.sparse_products import weighted_squares
 from rrnet_cli.progress import Reporter
 
 
@@ -28,12 +29,20 @@ class SoReg(BiasedFactors):
     def __init__(self, data: RatingData, dim: int, damping: Damping, social: float) -> None:
         super().__init__(data, dim, damping)
         self.social = social
-        self.similarity = torch.from_numpy(link_similarity(data)).float()
+        similarity = torch.from_numpy(link_similarity(data)).float()
+        self.friends = neighbour_sum(self.links, similarity, (data.num_users, data.num_users))
+        self.weight = torch.zeros(data.num_users)
+        for end in self.links:
+            self.weight.index_add_(0, end, similarity)
 
     def penalty(self) -> Tensor:
-        """Damping, and the distance of friends."""
-        apart = (self.left[self.links[0]] - self.left[self.links[1]]).square().sum(1)
-        return super().penalty() + self.social * (self.similarity * apart).sum()
+        """Damping, and the distance of friends, which takes no vector a link.
+
+        Σ sim |p_u - p_f|² = Σ (weight of u's links) |p_u|² - 2 Σ p_u · Σ_f sim p_f.
+        """
+        apart = weighted_squares(self.left, self.weight)
+        apart = apart - 2 * (self.left * (self.friends @ self.left)).sum()
+        return super().penalty() + self.social * apart
 
 
 def link_similarity(data: RatingData) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
