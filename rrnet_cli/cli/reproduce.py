@@ -113,7 +113,8 @@ def reproduce(
         raise ConfigError("table3 has no rows to keep", "leave out --keep: it counts in seconds")
     if values and target not in SWEPT:
         raise ConfigError(f"{target} varies no setting", "leave out --values")
-    if presets == "none" and (target not in WITH_PEERS or not peers):
+    trained = [] if presets == "none" else _words(presets)
+    if not trained and (target not in WITH_PEERS or not peers):
         raise ConfigError(
             "--presets none leaves nothing to run",
             f"peers alone are run for {', '.join(WITH_PEERS)}, without --no-peers",
@@ -140,10 +141,7 @@ def reproduce(
         folds=_numbers("--folds", folds),
         seeds=_numbers("--seeds", seeds),
         values=_numbers("--values", values),
-        presets=[
-            _one_of("--presets", name, ("paper", "plus"))
-            for name in _words(None if presets == "none" else presets)
-        ],
+        presets=[_one_of("--presets", name, ("paper", "plus")) for name in trained],
         epochs=epochs,
         peers=peers,
         word_vectors=word_vectors,

@@ -78,7 +78,7 @@ class Factors(nn.Module):
     def __init__(self, data: RatingData, dim: int, damping: Damping) -> None:
         super().__init__()
         self.mean = float(data.rating.mean())
-        self.damping, self.reg, self.dim = damping, damping.factors, dim
+        self.damping, self.dim = damping, dim
         self.user = torch.from_numpy(data.user.copy())
         self.item = torch.from_numpy(data.item.copy())
         self.rating = torch.from_numpy(data.rating.copy())
@@ -102,7 +102,7 @@ class Factors(nn.Module):
 
     def damped(self, value: Tensor, count: Tensor) -> Tensor:
         """λ Σ sqrt(count) |value|², rows without a rating as if they had one; scalar."""
-        return self.reg * weighted_squares(value, count.clamp_min(1).sqrt())
+        return self.damping.factors * weighted_squares(value, count.clamp_min(1).sqrt())
 
     def forward(self, user: Tensor, item: Tensor) -> Tensor:
         """Ratings (n,) of pairs."""

@@ -55,7 +55,7 @@ class ImplicitFactors(Factors):
         """Damping of all three."""
         own = self.damped(self.left, self.user_count) + self.damped(self.right, self.item_count)
         weight = self.item_uses * self.item_count.clamp_min(1).rsqrt()
-        return own + self.reg * weighted_squares(self.implicit, weight)
+        return own + self.damping.factors * weighted_squares(self.implicit, weight)
 
 
 def fit_rating_factors(

@@ -31,10 +31,7 @@ _FREE = {
     "graph": ("shuffle_intra",),
     "model": ("seed",),
 }
-"""Parameters in which the runs of one evaluation may differ: folds and seeds, nothing else.
-
-One that none of the runs but some have (links shuffled or not) is no seed.
-"""
+"""Parameters in which the runs of one evaluation may differ, if all have them: folds and seeds."""
 
 
 def evaluate(
@@ -240,7 +237,7 @@ def _check_runs(sources: Sequence[Source]) -> None:
                 name
                 for name in mine | its
                 if mine.get(name) != its.get(name)
-                and not (name in free and None not in (mine.get(name), its.get(name)))
+                and (name not in free or None in (mine.get(name), its.get(name)))
             )
             if ours.data != theirs.data:
                 unlike.append("the raw data")
@@ -254,13 +251,12 @@ def _check_runs(sources: Sequence[Source]) -> None:
 
 def _varying(source: Source) -> dict[str, Any]:
     data, model = _flat(source.features.manifest.params), source.model.manifest.params
-    graph = source.graph.manifest.params
     return {
         "fold": data.get("data.fold"),
         "split seed": data.get("data.split_seed"),
         "baseline seed": data.get("seed"),
         "seed": model.get("seed"),
-        "permutation": graph.get("shuffle_intra"),
+        "permutation": source.graph.manifest.params.get("shuffle_intra"),
     }
 
 

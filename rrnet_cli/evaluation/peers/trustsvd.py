@@ -55,7 +55,7 @@ class TrustSVD(ImplicitFactors):
         as_truster = (trust - 1).square().sum() + weighted_squares(self.left, self.trusts.sqrt())
         return (
             super().penalty()
-            + self.reg * weighted_squares(self.trusted, weight)
+            + self.damping.factors * weighted_squares(self.trusted, weight)
             + self.social * as_truster
         )
 
