@@ -340,7 +340,7 @@ class SweepSettings(Settings):
 class EvalSettings(Settings):
     """Stage `eval`."""
 
-    later: ClassVar = frozenset({"plots"})
+    later: ClassVar = frozenset({"plots", "average"})
 
     split: Literal["test", "select"] = "test"
     resamples: Positive = Field(2000, description="Paired bootstrap resamples.")
@@ -348,6 +348,7 @@ class EvalSettings(Settings):
     bins: Positive = Field(15, description="Bins of the calibration error.")
     seed: int = Field(0, ge=0)
     plots: bool = Field(True, description="Whether to draw.")
+    average: bool = Field(False, description="Models of one graph answer together, by their mean.")
 
 
 class RecipeSettings(Settings):

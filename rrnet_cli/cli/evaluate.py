@@ -19,6 +19,13 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="test, or select (which the model was chosen on). [test]")
     ] = None,
+    average: Annotated[
+        bool | None,
+        typer.Option(
+            "--average/--no-average",
+            help="Models of one graph answer together, by their mean. [no-average]",
+        ),
+    ] = None,
     resamples: Annotated[
         int | None, typer.Option(help="Paired bootstrap resamples. [2000]")
     ] = None,
@@ -40,7 +47,8 @@ def evaluate(
 ) -> None:
     """Judge RR-Net against its baseline on the same test instances.
 
-    Several models have to be folds or seeds of one setting; they are summed up in one table.
+    Several models have to be folds or seeds of one setting; they are summed up in one table. With
+    --average those of one graph, trained with several seeds, are judged as one.
     """
     from rrnet_cli.cli.parameters import resolve
     from rrnet_cli.evaluation.report import evaluation_text
@@ -52,7 +60,13 @@ def evaluate(
         EvalSettings,
         config=config,
         sets=sets or (),
-        flags={"split": split, "resamples": resamples, "seed": seed, "plots": plots},
+        flags={
+            "split": split,
+            "average": average,
+            "resamples": resamples,
+            "seed": seed,
+            "plots": plots,
+        },
         section="eval",
     )
     outcome = run(

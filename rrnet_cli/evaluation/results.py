@@ -118,7 +118,9 @@ def result_rows(
             command=command,
             commit=commit,
             date=date,
-            models=[run["model"] for run in report["runs"]],
+            models=[
+                model for run in report["runs"] for model in run.get("averaged", [run["model"]])
+            ],
             **{
                 key: row[key]
                 for key in (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from rrnet_cli.evaluation.classification import ClassRun
 from rrnet_cli.evaluation.comparison import Bootstrap, Run, aggregate, compare_run
 from rrnet_cli.evaluation.report import PRINCIPAL
 from rrnet_cli.progress import Reporter
+from rrnet_cli.stages._runs import default_name, folds_or_seeds, grouped, run_labels
 from rrnet_cli.stages.judging import Source, judge
 from rrnet_cli.store.artifact import ArtifactRef, Key
 
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
     from rrnet_cli.store.store import Outcome, Store
 
 _HISTORY = "history.parquet"
-
-_FREE = {
-    "features": ("data.fold", "data.split_seed", "seed"),
-    "graph": ("shuffle_intra",),
-    "model": ("seed",),
-}
-"""Parameters in which the runs of one evaluation may differ, if all have them: folds and seeds."""
 
 
 def evaluate(
@@ -45,6 +38,9 @@ def evaluate(
     device: str = "auto",
 ) -> Outcome:
     """Judge one model, or the models of several folds or seeds, against their baselines.
+
+    With `settings.average` the models of one graph, of other seeds, answer together: by the mean
+    of their probabilities (or ratings), edge by edge.
 
     Args:
         settings: Of the stage.
@@ -63,10 +59,10 @@ def evaluate(
         UpstreamError: A model, graph or features artifact is missing or does not fit the others.
     """
     sources = [Source.open(store, ref) for ref in models or (None,)]
-    _check_runs(sources)
+    groups = grouped(sources, settings.average)
     key = Key(
         kind="evaluation",
-        name=name or _default_name([source.model.ref.name for source in sources]),
+        name=name or default_name(groups),
         params=settings.recorded(),
         inputs=_inputs(sources),
         data=None,
@@ -80,25 +76,28 @@ def evaluate(
 
         runs = []
         with reporter.task("judging", len(sources), unit="model") as task:
-            for source in sources:
-                runs.append(judge(source, scoring.score(store, source.model, device), settings))
-                task.advance()
-        report = _report(settings, sources, runs)
+            for members in groups:
+                said = []
+                for source in members:
+                    said.append(scoring.score(store, source.model, device))
+                    task.advance()
+                runs.append(judge(members[0], np.mean(said, axis=0), settings))
+        report = _report(settings, groups, runs)
         draft.write_json("metrics.json", report)
         draft.write_table("predictions.parquet", _predictions(report, runs))
         if settings.plots:
-            _draw(draft, report, sources)
+            _draw(draft, report, groups)
         draft.summary.update(_summary(report))
 
     return store.materialise(key, build, force=force)
 
 
-def _report(settings: EvalSettings, sources: Sequence[Source], runs: Sequence[Run]) -> Any:
+def _report(settings: EvalSettings, groups: Sequence[Sequence[Source]], runs: Sequence[Run]) -> Any:
     """Content of `metrics.json`."""
     bootstrap = Bootstrap(settings.resamples, settings.confidence, settings.seed)
-    first = sources[0]
+    first = groups[0][0]
     classes = first.class_names()
-    labels = _labels(sources)
+    labels = run_labels(groups)
     try:
         estimate, overall = aggregate(runs, bootstrap)
     except ValueError as error:
@@ -115,18 +114,19 @@ def _report(settings: EvalSettings, sources: Sequence[Source], runs: Sequence[Ru
         "settings": settings.recorded(),
         # the graph joins all instances: RR-Net has seen the test inputs, never their labels
         "protocol": "transductive",
-        "folds_or_seeds": _folds_or_seeds(sources),
+        "folds_or_seeds": folds_or_seeds(groups),
         "classes": classes,
         "runs": [
             {
                 "label": label,
-                "model": str(source.model.ref),
-                "graph": str(source.graph.ref),
-                "features": str(source.features.ref),
+                "model": str(members[0].model.ref),
+                **({"averaged": [str(s.model.ref) for s in members]} if settings.average else {}),
+                "graph": str(members[0].graph.ref),
+                "features": str(members[0].features.ref),
                 "n": len(run.ids),
                 "metrics": [row.as_json() for row in compare_run(run, bootstrap)],
             }
-            for label, source, run in zip(labels, sources, runs, strict=True)
+            for label, members, run in zip(labels, groups, runs, strict=True)
         ],
         "overall": {
             "estimate": estimate,
@@ -175,7 +175,7 @@ def _predictions(report: Mapping[str, Any], runs: Sequence[Run]) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _draw(draft: Draft, report: Mapping[str, Any], sources: Sequence[Source]) -> None:
+def _draw(draft: Draft, report: Mapping[str, Any], groups: Sequence[Sequence[Source]]) -> None:
     detail = report["overall"]["detail"]
     runs = report["runs"]
     title = f"{report['data']}, {report['backbone']}, preset {report['preset']}, {report['split']}"
@@ -183,8 +183,12 @@ def _draw(draft: Draft, report: Mapping[str, Any], sources: Sequence[Source]) ->
     over = f"{title}: {detail['n']:,} {counted}"
     over += f" of {len(runs)} runs" if len(runs) > 1 else ""
     histories = [
-        (run["label"], source.model.table(_HISTORY).to_pydict())
-        for run, source in zip(runs, sources, strict=True)
+        (
+            run["label"] if len(members) == 1 else source.model.ref.name,
+            source.model.table(_HISTORY).to_pydict(),
+        )
+        for run, members in zip(runs, groups, strict=True)
+        for source in members
         if _HISTORY in source.model.manifest.files  # a peer has none
     ]
     if histories:
@@ -217,83 +221,3 @@ def _inputs(sources: Sequence[Source]) -> dict[str, ArtifactRef]:
             else {f"{role}{number}": ref for number, ref in enumerate(refs, 1)}
         )
     return inputs
-
-
-def _check_runs(sources: Sequence[Source]) -> None:
-    """Refuse to average over anything but folds and seeds of one setting.
-
-    Raises:
-        ConfigError: Names what differs.
-    """
-    versions = [source.model.ref.version for source in sources]
-    if len(set(versions)) < len(versions):
-        raise ConfigError("a model is given twice", "give each fold or seed once")
-    first = sources[0]
-    for other in sources[1:]:
-        for role, free in _FREE.items():
-            ours, theirs = getattr(first, role).manifest, getattr(other, role).manifest
-            mine, its = _flat(ours.params), _flat(theirs.params)
-            unlike = sorted(
-                name
-                for name in mine | its
-                if mine.get(name) != its.get(name)
-                and (name not in free or None in (mine.get(name), its.get(name)))
-            )
-            if ours.data != theirs.data:
-                unlike.append("the raw data")
-            if unlike:
-                raise ConfigError(
-                    f"{first.model.ref} and {other.model.ref} are no folds or seeds of one "
-                    f"setting: {role} differs in {', '.join(unlike)}",
-                    "evaluate each by itself, then `rrnet compare` them",
-                )
-
-
-def _varying(source: Source) -> dict[str, Any]:
-    data, model = _flat(source.features.manifest.params), source.model.manifest.params
-    return {
-        "fold": data.get("data.fold"),
-        "split seed": data.get("data.split_seed"),
-        "baseline seed": data.get("seed"),
-        "seed": model.get("seed"),
-        "permutation": source.graph.manifest.params.get("shuffle_intra"),
-    }
-
-
-def _labels(sources: Sequence[Source]) -> list[str]:
-    """What tells the runs apart: ``fold 3``, ``seed 1``; a single run is named the same way."""
-    varying = [_varying(source) for source in sources]
-    keys = [key for key in varying[0] if len({str(values[key]) for values in varying}) > 1]
-    if all(len({str(values[key]) for key in keys}) == 1 for values in varying):
-        keys = keys[:1]  # one number steers them all
-    if not keys:
-        keys = ["fold"] if varying[0]["fold"] is not None else ["seed"]
-    return [", ".join(f"{key} {values[key]}" for key in keys) for values in varying]
-
-
-def _folds_or_seeds(sources: Sequence[Source]) -> str:
-    """All labels in short: ``fold 1-5``, ``seed 0``."""
-    varying = [_varying(source) for source in sources]
-    for key in varying[0]:
-        values = [values[key] for values in varying]
-        if len(set(values)) == len(values) and len(values) > 1 and None not in values:
-            ordered = sorted(values)
-            if ordered == list(range(ordered[0], ordered[-1] + 1)):
-                return f"{key} {ordered[0]}-{ordered[-1]}"
-            return f"{key} {', '.join(map(str, ordered))}"
-    return "; ".join(_labels(sources))
-
-
-def _default_name(names: Sequence[str]) -> str:
-    if len(names) == 1:
-        return names[0]
-    bare = {re.sub(r"-(fold|seed)\d+", "", name) for name in names}
-    return bare.pop() if len(bare) == 1 else f"{names[0]}-and-{len(names) - 1}-more"
-
-
-def _flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in params.items():
-        nested = isinstance(value, Mapping)
-        flat |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return flat

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from rrnet_cli.errors import ConfigError
+from rrnet_cli.evaluation.results import result_rows
 from rrnet_cli.progress import SilentReporter
 from rrnet_cli.settings import EvalSettings, GraphSettings, TrainSettings
 from rrnet_cli.stages.judging import Source
+from rrnet_cli.store.artifact import ArtifactRef
 from rrnet_cli.store.digests import Fingerprint
 from rrnet_cli.store.store import Store
 from tests.stages.evaluations import (
@@ -27,6 +29,8 @@ from tests.stages.evaluations import (
     run,
     some_scores,
 )
+
+AVERAGE = EvalSettings(resamples=200, average=True)
 
 
 @pytest.fixture
@@ -140,6 +144,59 @@ def test_seeds_of_one_fold_are_averaged(store):
     assert hits[0] != hits[1]
     assert row["rrnet"] == pytest.approx(100 * np.mean(hits))
     assert row["baseline_std"] == 0
+
+
+@pytest.mark.parametrize("problem", [class_problem, rating_problem])
+def test_models_of_one_graph_answer_by_their_mean(store, monkeypatch, problem):
+    models = seeds_of(store, problem(store), 3)
+    said = [some_scores(store, store.resolve("model", str(model))) for model in models]
+    report = run(store, *models, settings=AVERAGE).artifact.json("metrics.json")
+    assert report["folds_or_seeds"] == "seed 0-2, averages of 3 models"
+    assert report["overall"]["estimate"] == "single"
+    (entry,) = report["runs"]
+    assert (entry["label"], entry["averaged"]) == ("seed 0-2", [str(model) for model in models])
+    rows = result_rows(report, paper={}, command=None, commit=None, date=None)
+    assert all(row.models == entry["averaged"] for row in rows)
+    mean = (said[0] + said[1] + said[2]) / np.float32(3)
+    monkeypatch.setattr("rrnet_cli.stages.scoring.score", lambda *arguments: mean)
+    alone = run(store, models[0]).artifact.json("metrics.json")
+    assert report["overall"] == alone["overall"]
+
+
+def test_averages_are_taken_in_each_fold(store):
+    folds = [seeds_of(store, class_problem(store, fold), 2) for fold in (1, 2, 3)]
+    given = [model for pair in zip(*folds, strict=True) for model in pair]
+    outcome = run(store, *given, settings=AVERAGE)
+    report = outcome.artifact.json("metrics.json")
+    assert report["folds_or_seeds"] == "fold 1-3, averages of 2 models"
+    assert report["overall"]["estimate"] == "pooled"
+    assert [entry["label"] for entry in report["runs"]] == ["fold 1", "fold 2", "fold 3"]
+    assert [entry["averaged"] for entry in report["runs"]] == [
+        [str(model) for model in fold] for fold in folds
+    ]
+    assert outcome.artifact.ref.name == "toy-plus-average"
+    singly = run(store, *folds[0]).artifact
+    assert singly.ref.name == "toy-plus" and "average" not in singly.manifest.params
+
+
+def test_an_average_wants_as_many_models_of_each_graph(store):
+    first, second = (seeds_of(store, class_problem(store, fold), 2) for fold in (1, 2))
+    for models in ([first[0]], [first[0], second[0]], [*first, second[0]]):
+        with pytest.raises(ConfigError, match="no average over models can be taken: given are"):
+            run(store, *models, settings=AVERAGE)
+    with pytest.raises(ConfigError, match="model differs in preset"):
+        run(store, first[0], class_problem(store, 1, preset="paper"), settings=AVERAGE)
+
+
+def seeds_of(store: Store, model: ArtifactRef, number: int) -> list[ArtifactRef]:
+    """A model, and others of the same graph."""
+    source = Source.open(store, str(model))
+    refs = (source.graph.ref, source.features.ref)
+    others = range(1, number)
+    return [
+        model,
+        *(put_model(store, *refs, f"{model.name}-seed{seed}", "plus", seed) for seed in others),
+    ]
 
 
 @pytest.mark.parametrize(
