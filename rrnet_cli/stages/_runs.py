@@ -35,7 +35,7 @@ def grouped(sources: Sequence[Source], average: bool) -> list[list[Source]]:
         shown = ", ".join(f"{number} of {graph}" for graph, number in counts.items())
         raise ConfigError(
             f"no average over models can be taken: given are {shown}",
-            "give as many models of each graph, trained with `--seed` 0, 1 and so on",
+            "give equally many models of each graph, two at least, trained with other `--seed`s",
         )
     return list(groups.values())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,20 @@ def test_evaluation_sets_the_baseline_beside_rrnet(first_run: tuple[Path, list[R
     result = run_command("eval", "--resamples", "50", cwd=folder)
     for word in ("baseline", "RR-Net", "difference", "top-1"):
         assert word in result.out
+
+
+def test_two_seeds_are_judged_as_one(first_run: tuple[Path, list[Result]], tmp_path: Path) -> None:
+    folder = shutil.copytree(first_run[0], tmp_path / "copy")
+    models = [
+        run_command("train", "--epochs", "2", "--seed", seed, "--json", cwd=folder).json["artifact"]
+        for seed in "01"
+    ]
+    judged = run_command("eval", "--average", *models, "--resamples", "50", "--json", cwd=folder)
+    assert judged.json["folds_or_seeds"] == "seed 0-1, averages of 2 models"
+    assert judged.json["runs"][0]["averaged"] == models
+    refused = run_command("eval", "--average", models[0], cwd=folder)
+    assert (refused.code, refused.out) == (2, "")
+    assert "error: no average over models can be taken: given are 1 of graph/" in refused.err
 
 
 def test_artifacts_tell_their_lineage(first_run: tuple[Path, list[Result]]) -> None:
