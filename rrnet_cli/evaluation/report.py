@@ -176,6 +176,9 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
             notes.append(
                 f"RR-Net's best score is shared by several classes {detail['rrnet_ties']}x"
             )
+    averaged = report["runs"][0].get("averaged", ())
+    if averaged:
+        notes.append(f"RR-Net's figures are of the average of {len(averaged)} models, not of one")
     if overall["estimate"] == "mean":
         notes.append("test instances recur over the runs: intervals resample distinct instances")
     if report["split"] == "select":

@@ -55,7 +55,8 @@ def evaluate(
         The evaluation: `metrics.json`, `predictions.parquet` and, unless unwanted, `plots/*.png`.
 
     Raises:
-        ConfigError: Models that are not folds or seeds of one setting, or an empty split.
+        ConfigError: Models that are not folds or seeds of one setting, or of which no average
+            can be taken, or an empty split.
         UpstreamError: A model, graph or features artifact is missing or does not fit the others.
     """
     sources = [Source.open(store, ref) for ref in models or (None,)]
@@ -177,18 +178,15 @@ def _predictions(report: Mapping[str, Any], runs: Sequence[Run]) -> pa.Table:
 
 def _draw(draft: Draft, report: Mapping[str, Any], groups: Sequence[Sequence[Source]]) -> None:
     detail = report["overall"]["detail"]
-    runs = report["runs"]
+    sources = [source for members in groups for source in members]
     title = f"{report['data']}, {report['backbone']}, preset {report['preset']}, {report['split']}"
     counted = "predictions" if report["overall"]["estimate"] == "mean" else "instances"
     over = f"{title}: {detail['n']:,} {counted}"
-    over += f" of {len(runs)} runs" if len(runs) > 1 else ""
+    over += f" of {len(groups)} runs" if len(groups) > 1 else ""
+    over += f", averages of {len(groups[0])} models" if len(groups[0]) > 1 else ""
     histories = [
-        (
-            run["label"] if len(members) == 1 else source.model.ref.name,
-            source.model.table(_HISTORY).to_pydict(),
-        )
-        for run, members in zip(runs, groups, strict=True)
-        for source in members
+        (label, source.model.table(_HISTORY).to_pydict())
+        for label, source in zip(run_labels([[each] for each in sources]), sources, strict=True)
         if _HISTORY in source.model.manifest.files  # a peer has none
     ]
     if histories:

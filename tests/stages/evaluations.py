@@ -123,6 +123,14 @@ def put_model(
     )
 
 
+def seeds_of(store: Store, model: ArtifactRef, number: int) -> list[ArtifactRef]:
+    """A model of seed 0, and others of the same graph."""
+    source = Source.open(store, str(model))
+    refs = (source.graph.ref, source.features.ref)
+    names = {seed: f"{model.name}-seed{seed}" for seed in range(1, number)}
+    return [model, *(put_model(store, *refs, name, "plus", seed) for seed, name in names.items())]
+
+
 def rating_problem(
     store: Store, split_seed: int = 0, unrated: bool = True, shuffle: int | None = None
 ) -> ArtifactRef:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from rrnet_cli.errors import ConfigError
+from rrnet_cli.evaluation.report import evaluation_text
 from rrnet_cli.evaluation.results import result_rows
 from rrnet_cli.progress import SilentReporter
 from rrnet_cli.settings import EvalSettings, GraphSettings, TrainSettings
 from rrnet_cli.stages.judging import Source
-from rrnet_cli.store.artifact import ArtifactRef
 from rrnet_cli.store.digests import Fingerprint
 from rrnet_cli.store.store import Store
 from tests.stages.evaluations import (
@@ -27,6 +27,7 @@ from tests.stages.evaluations import (
     put_model,
     rating_problem,
     run,
+    seeds_of,
     some_scores,
 )
 
@@ -104,6 +105,17 @@ def test_plots_are_there(store, monkeypatch):
     assert rated.file("plots/curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_every_averaged_model_has_a_curve_of_its_own(store, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("rrnet_cli.stages.scoring.score", some_scores)
+    drawn = []
+    monkeypatch.setattr("rrnet_cli.evaluation.plots.curves", lambda *given: drawn.append(given))
+    folds = [model for fold in (1, 2) for model in seeds_of(store, class_problem(store, fold), 2)]
+    run(store, *folds, settings=AVERAGE)
+    labels = [label for label, _ in drawn[0][1]]
+    assert labels == [f"fold {fold}, seed {seed}" for fold in (1, 2) for seed in (0, 1)]
+
+
 def test_without_plots_the_figures_are_the_same(store, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr("rrnet_cli.stages.scoring.score", some_scores)
@@ -155,12 +167,14 @@ def test_models_of_one_graph_answer_by_their_mean(store, monkeypatch, problem):
     assert report["overall"]["estimate"] == "single"
     (entry,) = report["runs"]
     assert (entry["label"], entry["averaged"]) == ("seed 0-2", [str(model) for model in models])
+    assert "are of the average of 3 models, not of one" in evaluation_text(report)
     rows = result_rows(report, paper={}, command=None, commit=None, date=None)
     assert all(row.models == entry["averaged"] for row in rows)
     mean = (said[0] + said[1] + said[2]) / np.float32(3)
     monkeypatch.setattr("rrnet_cli.stages.scoring.score", lambda *arguments: mean)
     alone = run(store, models[0]).artifact.json("metrics.json")
     assert report["overall"] == alone["overall"]
+    assert "average" not in evaluation_text(alone)
 
 
 def test_averages_are_taken_in_each_fold(store):
@@ -186,17 +200,6 @@ def test_an_average_wants_as_many_models_of_each_graph(store):
             run(store, *models, settings=AVERAGE)
     with pytest.raises(ConfigError, match="model differs in preset"):
         run(store, first[0], class_problem(store, 1, preset="paper"), settings=AVERAGE)
-
-
-def seeds_of(store: Store, model: ArtifactRef, number: int) -> list[ArtifactRef]:
-    """A model, and others of the same graph."""
-    source = Source.open(store, str(model))
-    refs = (source.graph.ref, source.features.ref)
-    others = range(1, number)
-    return [
-        model,
-        *(put_model(store, *refs, f"{model.name}-seed{seed}", "plus", seed) for seed in others),
-    ]
 
 
 @pytest.mark.parametrize(
