@@ -183,7 +183,7 @@ def _draw(draft: Draft, report: Mapping[str, Any], groups: Sequence[Sequence[Sou
     counted = "predictions" if report["overall"]["estimate"] == "mean" else "instances"
     over = f"{title}: {detail['n']:,} {counted}"
     over += f" of {len(groups)} runs" if len(groups) > 1 else ""
-    over += f", averages of {len(groups[0])} models" if len(groups[0]) > 1 else ""
+    over += f"\naverages of {len(groups[0])} models" if len(groups[0]) > 1 else ""
     histories = [
         (label, source.model.table(_HISTORY).to_pydict())
         for label, source in zip(run_labels([[each] for each in sources]), sources, strict=True)
